@@ -1,0 +1,145 @@
+"""Diagnostics, the collector that stages report to, and the exceptions that end a stage."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from trtdsl.source import Origin, Span
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A second place that explains a diagnostic, such as where a module was used."""
+
+    message: str
+    span: Span | None = None
+
+
+def used_at(origin: Origin) -> tuple[Note, ...]:
+    """Notes that say where the modules around a layer were used."""
+    return tuple(Note(f"in `{use.name}`, used here", use.span) for use in origin.uses)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing the user has to know, and the place it is about.
+
+    `code` is a stable name for the kind of problem (one of `trtdsl.codes.CODES`), for searching and for tests.
+    """
+
+    code: str
+    message: str
+    span: Span | None = None
+    hint: str | None = None
+    notes: tuple[Note, ...] = ()
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        return f"{self.span}: {self._headline()}" if self.span else self._headline()
+
+    def _headline(self) -> str:
+        return f"{self.severity}[{self.code}]: {self.message}"
+
+    def render(self) -> str:
+        """The diagnostic as people read it: headline, the line with a caret, hint, notes."""
+        lines = [str(self)]
+        if self.span and (snippet := self.span.snippet()):
+            lines.append(_indent(snippet))
+        if self.hint:
+            lines.append(_indent(f"hint: {self.hint}"))
+        for note in self.notes:
+            lines.append(_indent(f"note: {note.span}: {note.message}" if note.span else f"note: {note.message}"))
+        return "\n".join(lines)
+
+
+def _indent(text: str) -> str:
+    return "\n".join("  " + line for line in text.split("\n"))
+
+
+class Diagnostics:
+    """Collects what the stages of one run report; a stage reports all it finds before anything is raised."""
+
+    def __init__(self) -> None:
+        self._reported: list[Diagnostic] = []
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Record a diagnostic unless the very same one was recorded already (modules repeat theirs)."""
+        if diagnostic not in self._reported:
+            self._reported.append(diagnostic)
+
+    def error(
+        self, code: str, message: str, span: Span | None = None, *, hint: str | None = None, notes: Iterable[Note] = ()
+    ) -> None:
+        self.add(Diagnostic(code, message, span, hint, tuple(notes)))
+
+    def warning(
+        self, code: str, message: str, span: Span | None = None, *, hint: str | None = None, notes: Iterable[Note] = ()
+    ) -> None:
+        self.add(Diagnostic(code, message, span, hint, tuple(notes), "warning"))
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self._reported if d.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self._reported if d.severity == "warning")
+
+    def end_stage(self) -> None:
+        """Raise NetworkError when any error was reported: the next stage would only add to the confusion."""
+        if self.errors:
+            raise NetworkError(self.errors)
+
+
+class TrtdslError(Exception):
+    """What a user of trtdsl can mend; anything else that escapes is a bug of ours."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(str(d) for d in self.diagnostics))
+
+    @classmethod
+    def of(cls, code: str, message: str, span: Span | None = None, *, hint: str | None = None) -> TrtdslError:
+        """An exception that carries one diagnostic."""
+        return cls([Diagnostic(code, message, span, hint)])
+
+
+class NetworkError(TrtdslError):
+    """The YAML file, or the weights it names, cannot become a network."""
+
+
+class BuildError(TrtdslError):
+    """TensorRT refused a layer or did not build the engine."""
+
+
+class RuntimeUnavailableError(TrtdslError):
+    """No TensorRT of the kind asked for can be imported or used here."""
+
+
+class EngineFileError(TrtdslError):
+    """An engine or its manifest is missing, damaged, or not what it says."""
+
+
+class BuildInterrupted(TrtdslError):
+    """The user stopped a build; nothing was written."""
+
+
+def suggest(name: str, candidates: Iterable[str]) -> str | None:
+    """A hint that names the candidate closest to a misspelt name, or None when none is close."""
+    known = sorted(set(candidates))
+    # Keys that differ in case only are the commonest slip, and difflib counts them as far apart.
+    folded = {candidate.lower(): candidate for candidate in reversed(known)}
+    if (same := folded.get(name.lower())) and same != name:
+        return f"did you mean `{same}`?"
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else None
+
+
+def unreachable(message: str) -> NoReturn:
+    """Stop at a state the stages before should have refused: a bug of ours, not of the user."""
+    raise AssertionError(message)

@@ -1,0 +1,276 @@
+"""Data types, dimensions with their sizes at the minimum, optimum and maximum, and the type of a tensor."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+
+class DataType(Enum):
+    """The element types of tensors and weights; the value is the name used in YAML."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    FP8 = "fp8"
+    INT64 = "int64"
+    INT32 = "int32"
+    INT8 = "int8"
+    INT4 = "int4"
+    UINT8 = "uint8"
+    BOOL = "bool"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def is_float(self) -> bool:
+        return self in FLOATS
+
+    @property
+    def storage(self) -> str:
+        """The numpy dtype that holds one element; types that numpy lacks are held as bits of the same width."""
+        return _STORAGE[self]
+
+    @property
+    def trt_name(self) -> str:
+        """The member of `tensorrt.DataType`."""
+        return _TRT_NAMES.get(self, self.name)
+
+
+FLOATS = frozenset({DataType.FP32, DataType.FP16, DataType.BF16})
+INTEGERS = frozenset({DataType.INT64, DataType.INT32})
+NUMBERS = FLOATS | INTEGERS
+ANY = frozenset(DataType)
+
+_STORAGE = {
+    DataType.FP32: "float32",
+    DataType.FP16: "float16",
+    DataType.BF16: "uint16",
+    DataType.FP8: "uint8",
+    DataType.INT64: "int64",
+    DataType.INT32: "int32",
+    DataType.INT8: "int8",
+    DataType.INT4: "int8",
+    DataType.UINT8: "uint8",
+    DataType.BOOL: "bool",
+}
+_TRT_NAMES = {DataType.FP32: "FLOAT", DataType.FP16: "HALF"}
+
+
+class Sizes(NamedTuple):
+    """The size of a dimension at the three points of an optimisation profile."""
+
+    min: int
+    opt: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A dimension declared under `dims`."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """An operation on two dimensions, kept so that a target can compute it at run time."""
+
+    operator: str
+    left: Expression
+    right: Expression
+
+    def __str__(self) -> str:
+        def operand(expression: Expression, tight: bool) -> str:
+            wrap = isinstance(expression, Arithmetic) and (tight or _LOOSE[expression.operator])
+            wrap = wrap and not (self.operator in "+-" and not tight)
+            return f"({expression})" if wrap else str(expression)
+
+        if self.operator == "+" and isinstance(self.right, int) and self.right < 0:
+            return f"{operand(self.left, False)} - {-self.right}"
+        if self.operator in ("min", "max"):
+            return f"{self.operator}({self.left}, {self.right})"
+        right_tight = self.operator != "+" and self.operator != "*"
+        return f"{operand(self.left, False)} {self.operator} {operand(self.right, right_tight)}"
+
+
+Expression = int | Symbol | Arithmetic
+_LOOSE = {"+": True, "-": True, "*": False, "//": False, "%": False, "min": False, "max": False}
+_OPERATORS: dict[str, Callable[[int, int], int]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "min": min,
+    "max": max,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One dimension of a tensor: an expression over declared dimensions, and its size at min, opt and max.
+
+    A dimension whose expression is an int is static. Arithmetic gives new dimensions; ints may stand on either side.
+    """
+
+    expression: Expression
+    sizes: Sizes
+
+    @classmethod
+    def of(cls, size: int) -> Dim:
+        """A static dimension."""
+        return cls(size, Sizes(size, size, size))
+
+    @classmethod
+    def dynamic(cls, name: str, sizes: Sizes) -> Dim:
+        """A declared dimension; one whose sizes agree is static."""
+        return cls.of(sizes.min) if sizes.min == sizes.max else cls(Symbol(name), sizes)
+
+    @property
+    def is_static(self) -> bool:
+        return isinstance(self.expression, int)
+
+    @property
+    def value(self) -> int:
+        """The size of a static dimension. Raises ValueError for a dynamic one."""
+        if not isinstance(self.expression, int):
+            raise ValueError(f"{self} is dynamic")
+        return self.expression
+
+    def is_one(self) -> bool:
+        """Whether this is the static size 1, the one that broadcasts."""
+        return self.expression == 1
+
+    def matches(self, other: Dim) -> bool:
+        """Whether both have the same size at min, opt and max."""
+        return self.sizes == other.sizes
+
+    def __str__(self) -> str:
+        return str(self.expression)
+
+    def __add__(self, other: Dim | int) -> Dim:
+        return _arithmetic("+", self, _dim(other))
+
+    def __radd__(self, other: int) -> Dim:
+        return _arithmetic("+", self, _dim(other))
+
+    def __sub__(self, other: Dim | int) -> Dim:
+        return _arithmetic("-", self, _dim(other))
+
+    def __rsub__(self, other: int) -> Dim:
+        return _arithmetic("-", _dim(other), self)
+
+    def __mul__(self, other: Dim | int) -> Dim:
+        return _arithmetic("*", self, _dim(other))
+
+    def __rmul__(self, other: int) -> Dim:
+        return _arithmetic("*", self, _dim(other))
+
+    def __floordiv__(self, other: Dim | int) -> Dim:
+        return _arithmetic("//", self, _dim(other))
+
+    def __rfloordiv__(self, other: int) -> Dim:
+        return _arithmetic("//", _dim(other), self)
+
+    def __mod__(self, other: Dim | int) -> Dim:
+        return _arithmetic("%", self, _dim(other))
+
+    def ceil_div(self, divisor: int) -> Dim:
+        """The quotient, rounded up."""
+        return (self + (divisor - 1)) // divisor
+
+    def maximum(self, other: Dim | int) -> Dim:
+        return _arithmetic("max", self, _dim(other))
+
+    def minimum(self, other: Dim | int) -> Dim:
+        return _arithmetic("min", self, _dim(other))
+
+
+def _dim(value: Dim | int) -> Dim:
+    return value if isinstance(value, Dim) else Dim.of(value)
+
+
+def _arithmetic(name: str, left: Dim, right: Dim) -> Dim:
+    compute = _OPERATORS[name]
+    sizes = Sizes(*(compute(a, b) for a, b in zip(left.sizes, right.sizes, strict=True)))
+    expression = _simplify(name, left.expression, right.expression)
+    return Dim.of(expression) if isinstance(expression, int) else Dim(expression, sizes)
+
+
+def _simplify(name: str, left: Expression, right: Expression) -> Expression:
+    """Fold constants and undo what was just done, so that `(N * 4) // 4` is `N` again and prints as such."""
+    if isinstance(left, int) and isinstance(right, int):
+        return _OPERATORS[name](left, right)
+    if name == "-" and isinstance(right, int):
+        return _simplify("+", left, -right)
+    if name in ("+", "*") and isinstance(left, int):
+        left, right = right, left
+    if name == "*" and right == 0:
+        return 0
+    if (name, right) in (("+", 0), ("*", 1), ("//", 1)):
+        return left
+    if name == "-" and left == right:
+        return 0
+    if name == "//" and left == right:
+        return 1
+    if name in ("min", "max") and left == right:
+        return left
+    if isinstance(left, Arithmetic) and isinstance(left.right, int) and isinstance(right, int):
+        if name == left.operator == "+":
+            return _simplify("+", left.left, left.right + right)
+        if name == left.operator == "*":
+            return _simplify("*", left.left, left.right * right)
+        if name == "//" and left.operator == "*" and right and left.right % right == 0:
+            return _simplify("*", left.left, left.right // right)
+    return Arithmetic(name, left, right)
+
+
+Shape = tuple[Dim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """The element type and the shape of a tensor."""
+
+    dtype: DataType
+    shape: Shape
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def is_static(self) -> bool:
+        return all(dim.is_static for dim in self.shape)
+
+    def with_shape(self, shape: Iterable[Dim | int]) -> TensorType:
+        """The same element type with another shape."""
+        return TensorType(self.dtype, tuple(_dim(size) for size in shape))
+
+    def with_dtype(self, dtype: DataType) -> TensorType:
+        """The same shape with another element type."""
+        return TensorType(dtype, self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{format_shape(self.shape)}"
+
+
+def format_shape(shape: Iterable[Dim | int]) -> str:
+    """A shape as it is written in messages: `[N, 3, 224, 224]`."""
+    return "[" + ", ".join(str(dim) for dim in shape) + "]"
+
+
+def volume(shape: Iterable[Dim]) -> Dim:
+    """The number of elements."""
+    product = Dim.of(1)
+    for dim in shape:
+        product = product * dim
+    return product
