@@ -1,0 +1,117 @@
+"""Shapes and types of every tensor at the min, opt and max of every dimension, and the shapes of all weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+
+from trtdsl.errors import Diagnostics, used_at
+from trtdsl.graph import Graph, Layer
+from trtdsl.ops.base import Input, OpError, Policy
+from trtdsl.types import DataType, TensorType, format_shape
+from trtdsl.weights.base import Weight, WeightSource
+
+
+def infer(graph: Graph, diagnostics: Diagnostics) -> Graph:
+    """The graph with `types` filled in and every weight's shape settled.
+
+    Reports every layer whose inputs, parameters or weights do not fit. A layer that reads the output of a wrong one is
+    left out, so that one mistake gives one error.
+    """
+    types: dict[str, TensorType] = {entry.name: entry.type for entry in graph.inputs}
+    layers: list[Layer] = []
+    for layer in graph.layers:
+        if any(name is not None and name not in types for name in layer.inputs):
+            continue
+        inputs = tuple(None if name is None else types[name] for name in layer.inputs)
+        try:
+            outputs = infer_layer(layer, inputs)
+            weights = dict(_settle_weights(layer, inputs, diagnostics))
+        except OpError as error:
+            diagnostics.error(
+                "shape" if error.at in (None, "in") else "parameter-value",
+                f"{layer.name}: {error.message}",
+                layer.span(error.at),
+                hint=error.hint,
+                notes=used_at(layer.origin),
+            )
+            continue
+        types.update(zip(layer.outputs, outputs, strict=True))
+        layers.append(replace(layer, weights=weights))
+    diagnostics.end_stage()
+    return graph.with_layers(tuple(layers), types)
+
+
+def infer_layer(
+    layer: Layer, inputs: tuple[TensorType | None, ...], precision: DataType = DataType.FP32
+) -> tuple[TensorType, ...]:
+    """The output types of one layer that computes in `precision`. Raises OpError."""
+    check_inputs(layer, inputs)
+    inferred = layer.op.infer_with(layer.weights, *inputs)
+    outputs = inferred if isinstance(inferred, tuple) else (inferred,)
+    for output in outputs:
+        for dim in output.shape:
+            if min(dim.sizes) < 0:
+                raise OpError(f"the output {format_shape(output.shape)} has a negative size, at {tuple(dim.sizes)}")
+    reads_floats = any(entry is not None and entry.dtype.is_float for entry in inputs)
+    if layer.op.precision_policy() is Policy.TRANSPARENT or reads_floats:
+        return outputs
+    return tuple(entry.with_dtype(precision) if entry.dtype.is_float else entry for entry in outputs)
+
+
+def check_inputs(layer: Layer, inputs: tuple[TensorType | None, ...]) -> None:
+    """Refuse element types that the op does not take. Raises OpError."""
+    for position, (declared, entry) in enumerate(zip(_spread(layer.op.inputs, len(inputs)), inputs, strict=True)):
+        if entry is not None and entry.dtype not in declared.dtypes:
+            known = ", ".join(sorted(dtype.value for dtype in declared.dtypes))
+            name = layer.inputs[position]
+            raise OpError(
+                f"input {name} is {entry}, {layer.op.kind} takes {known}",
+                at="in",
+                hint="add a `cast` layer before it",
+            )
+
+
+def _spread(declared: tuple[Input, ...], count: int) -> Iterator[Input]:
+    """The declaration of each of `count` inputs: the variadic one, which is the last, repeats."""
+    for position in range(count):
+        yield declared[min(position, len(declared) - 1)]
+
+
+def _settle_weights(
+    layer: Layer, inputs: tuple[TensorType | None, ...], diagnostics: Diagnostics
+) -> Iterator[tuple[str, Weight]]:
+    expected_shapes = layer.op.weight_shapes(*inputs)
+    for name, weight in layer.weights.items():
+        expected = expected_shapes.get(name)
+        if misfit := _misfit(expected, weight.source):
+            diagnostics.error(
+                "weight-shape",
+                f"{layer.name} expects {name}{misfit}",
+                layer.span(name),
+                hint=_transposed_hint(name, expected, weight.source.shape),
+                notes=used_at(layer.origin),
+            )
+        yield name, replace(weight, shape=weight.natural_shape if expected is None else expected)
+
+
+def _misfit(expected: tuple[int, ...] | None, source: WeightSource) -> str | None:
+    """How a source differs from the shape the layer expects."""
+    actual, count = source.shape, source.count
+    if expected is None:
+        return None
+    if actual is not None:
+        return (
+            None if actual == expected else f" {format_shape(expected)}, {source.describe()} is {format_shape(actual)}"
+        )
+    if count is None or count == prod(expected):
+        return None
+    # A flat file has no shapes; all that can be told is how many elements there are.
+    return f" {format_shape(expected)}, which is {prod(expected)} elements, {source.describe()} has {count}"
+
+
+def _transposed_hint(name: str, expected: tuple[int, ...] | None, actual: tuple[int, ...] | None) -> str | None:
+    if expected and len(expected) == 2 and actual == expected[::-1]:
+        return f"it is transposed: `{name}: {{transpose: true}}`"
+    return None

@@ -1,0 +1,244 @@
+"""What an op is: one class that holds its parameters, inputs, weights, shape inference and lowerings.
+
+A subclass declares everything as class attributes::
+
+    class Softmax(Op):
+        '''Exponentials of the input, normalised along one axis.'''
+
+        kind = "softmax"
+        policy = Policy.ACCUMULATE
+        x = tensor(FLOATS)
+        axis = attribute(Int(), default=-1, help="the axis that sums to one")
+
+        def infer(self, x: TensorType) -> TensorType: ...
+        def to_tensorrt(self, net: Net, x: Any) -> Any: ...
+
+Schema, editor completion, `trtdsl ops softmax`, the binder and the cache key all read these declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+
+from trtdsl.ops.attributes import AttributeType
+from trtdsl.ops.net import Net
+from trtdsl.types import ANY, FLOATS, DataType, TensorType
+
+if TYPE_CHECKING:
+    from trtdsl.weights import Weight
+
+T = TypeVar("T")
+
+LAYER_KEYS = ("op", "name", "in", "out", "when", "repeat", "index", "precision", "impl")
+"""The keys every layer may have; no op may declare a parameter of such a name."""
+
+
+class OpError(Exception):
+    """What an op finds wrong with its inputs or parameters; the infer stage adds the place.
+
+    `at` names the parameter (or `in`) that is to blame, for the caret.
+    """
+
+    def __init__(self, message: str, *, at: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.at, self.hint = message, at, hint
+
+
+class Policy(Enum):
+    """How the precision of a layer bears on an op."""
+
+    COMPUTE = auto()
+    """Float inputs, weights and outputs take the layer's precision."""
+    ACCUMULATE = auto()
+    """As COMPUTE outside, but computed in fp32 unless the layer itself asks for less."""
+    TRANSPARENT = auto()
+    """Moves elements without computing: keeps the type of its first input."""
+
+
+class _Required(Enum):
+    REQUIRED = auto()
+
+
+REQUIRED = _Required.REQUIRED
+
+
+@dataclass(frozen=True)
+class Attribute(Generic[T]):
+    """A declared parameter; on an instance it reads as the parameter's value."""
+
+    type: AttributeType[T]
+    default: T | _Required
+    help: str
+    name: str = field(default="", init=False)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name.rstrip("_"))
+
+    @property
+    def is_required(self) -> bool:
+        return self.default is REQUIRED
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Attribute[T]: ...
+    @overload
+    def __get__(self, instance: Op, owner: type) -> T: ...
+    def __get__(self, instance: Op | None, owner: type) -> Attribute[T] | T:
+        if instance is None:
+            return self
+        value: T = instance.values[self.name]
+        return value
+
+
+@dataclass(frozen=True)
+class WeightParameter:
+    """A declared weight; on an instance it reads as whether the weight is there.
+
+    `optional` weights may be switched off in YAML (`bias: false`), or are off by themselves unless given
+    (`default=False`); `when` names a boolean attribute that decides. Only weights with `floats=False` may be integers.
+    """
+
+    help: str
+    optional: bool = False
+    default: bool = True
+    when: str | None = None
+    floats: bool = True
+    name: str = field(default="", init=False)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> WeightParameter: ...
+    @overload
+    def __get__(self, instance: Op, owner: type) -> bool: ...
+    def __get__(self, instance: Op | None, owner: type) -> WeightParameter | bool:
+        return self if instance is None else self.name in instance.weights
+
+
+@dataclass(frozen=True)
+class Input:
+    """A declared input tensor. The last one may be variadic; optional ones come after the required ones."""
+
+    dtypes: frozenset[DataType]
+    help: str
+    optional: bool = False
+    variadic: bool = False
+    name: str = field(default="", init=False)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+
+def attribute(type: AttributeType[T], *, default: T | _Required = REQUIRED, help: str) -> Attribute[T]:
+    """Declare a parameter; without a default it is required."""
+    return Attribute(type, default, help)
+
+
+def weight(
+    help: str, *, optional: bool = False, default: bool = True, when: str | None = None, floats: bool = True
+) -> WeightParameter:
+    """Declare a weight, whose key defaults to `<layer>.<name>`."""
+    return WeightParameter(help, optional, default, when, floats)
+
+
+def tensor(
+    dtypes: frozenset[DataType] = FLOATS, *, help: str = "", optional: bool = False, variadic: bool = False
+) -> Input:
+    """Declare an input."""
+    return Input(dtypes, help, optional, variadic)
+
+
+class Op:
+    """Base of all ops. An instance is one use: parsed parameter values and the names of its weights."""
+
+    kind: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    policy: ClassVar[Policy] = Policy.COMPUTE
+    example: ClassVar[str] = ""
+    """One YAML layer that uses the op, for the reference pages."""
+
+    attributes: ClassVar[Mapping[str, Attribute[Any]]] = {}
+    weight_parameters: ClassVar[Mapping[str, WeightParameter]] = {}
+    inputs: ClassVar[tuple[Input, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        declared = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+        cls.attributes = {v.name: v for v in declared.values() if isinstance(v, Attribute)}
+        cls.weight_parameters = {v.name: v for v in declared.values() if isinstance(v, WeightParameter)}
+        cls.inputs = tuple(v for v in declared.values() if isinstance(v, Input))
+
+    def __init__(self, values: Mapping[str, Any] | None = None, weights: Sequence[str] | None = None) -> None:
+        """`values` are parsed attributes (defaults fill the rest); `weights` names those present.
+
+        Without `weights`, those that are on by default are.
+        """
+        given = dict(values or {})
+        for name, declared in self.attributes.items():
+            if name not in given:
+                if declared.is_required:
+                    raise TypeError(f"{self.kind} needs {name}")
+                given[name] = declared.default
+        self.values: Mapping[str, Any] = given
+        self.weights: tuple[str, ...] = ()
+        self.weights = tuple(self.default_weights() if weights is None else weights)
+
+    def default_weights(self) -> list[str]:
+        """The weights that this use has when YAML says nothing of them."""
+        return [
+            name
+            for name, declared in self.weight_parameters.items()
+            if declared.default and (declared.when is None or self.values[declared.when])
+        ]
+
+    def __repr__(self) -> str:
+        return f"{self.kind}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The ports, for references like `topk:values`; a single nameless one by default."""
+        return ("",)
+
+    def precision_policy(self) -> Policy:
+        """The policy of this use; the class's unless parameters change it."""
+        return self.policy
+
+    def infer(self, *inputs: Any) -> TensorType | tuple[TensorType, ...]:
+        """The output types for these input types (None for an optional input left out). Raises OpError.
+
+        Float outputs of a COMPUTE op that has no float input are replaced by the layer's precision.
+        """
+        raise NotImplementedError(self.kind)
+
+    def infer_with(self, weights: Mapping[str, Weight], *inputs: Any) -> TensorType | tuple[TensorType, ...]:
+        """As `infer`, for the few ops whose outputs depend on the weights they are given."""
+        return self.infer(*inputs)
+
+    def weight_shapes(self, *inputs: Any) -> dict[str, tuple[int, ...] | None]:
+        """The shape of every weight that is present, for these input types; None where any shape will do."""
+        return {}
+
+    def to_tensorrt(self, net: Net, *inputs: Any) -> Any:
+        """Add the layers to a network; gives the last ILayer, an ITensor, or a tuple of ITensors, one per output."""
+        raise NotImplementedError(self.kind)
+
+
+__all__ = [
+    "ANY",
+    "FLOATS",
+    "LAYER_KEYS",
+    "REQUIRED",
+    "Attribute",
+    "Input",
+    "Net",
+    "Op",
+    "OpError",
+    "Policy",
+    "WeightParameter",
+    "attribute",
+    "tensor",
+    "weight",
+]

@@ -1,0 +1,109 @@
+"""What a lowering may use: TensorRT's own `add_*` methods, and what every second op needs besides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from trtdsl.types import DataType, Dim, Shape, TensorType
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Net(Protocol):
+    """The network as one op sees it while it is lowered.
+
+    `net.add_softmax(x)` and every other `add_*` reach `INetworkDefinition`; a returned None is an error there and then.
+    `net.trt` is TensorRT's module, for its enumerations. Tensors are opaque: shapes and types come from
+    `input_types` and `output_types`, never from an ITensor, so that the same lowering runs without TensorRT.
+    """
+
+    input_types: tuple[TensorType | None, ...]
+    output_types: tuple[TensorType, ...]
+    trt: Any
+
+    @property
+    def dtype(self) -> DataType:
+        """The type in which this layer computes."""
+        ...
+
+    def __getattr__(self, method: str) -> Any: ...
+
+    def has(self, method: str) -> bool:
+        """Whether this TensorRT's network has that `add_*` method."""
+        ...
+
+    def weight_array(self, name: str) -> np.ndarray[Any, Any]:
+        """A weight's elements as fp32 (integers as they are), in its declared shape: for folding into others."""
+        ...
+
+    def weights(self, name: str) -> Any:
+        """A weight for an `add_*` that takes Weights, in the layer's type and without a copy where possible.
+
+        Empty Weights for one that is not present.
+        """
+        ...
+
+    def typed_weights(self, array: np.ndarray[Any, Any]) -> Any:
+        """Weights for computed values, converted to the layer's type and kept alive until the build ends."""
+        ...
+
+    def weight_tensor(self, name: str, shape: tuple[int, ...] | None = None) -> Any:
+        """A weight as the output of a constant layer, in the layer's type, reshaped when `shape` is given."""
+        ...
+
+    def weight_type(self, name: str) -> TensorType:
+        """The element type and shape of a weight."""
+        ...
+
+    def constant(self, value: object, dtype: DataType | None = None, shape: tuple[int, ...] | None = None) -> Any:
+        """A constant tensor; floats take the layer's type unless `dtype` says more."""
+        ...
+
+    def cast(self, x: Any, dtype: DataType) -> Any: ...
+
+    def reshape(self, x: Any, shape: Shape, new_shape: Shape) -> Any:
+        """`x`, which has `shape`, as `new_shape`; dynamic sizes are computed at run time where they have to be."""
+        ...
+
+    def transpose(self, x: Any, permutation: tuple[int, ...]) -> Any: ...
+
+    def broadcast(self, x: Any, shape: Shape, rank: int) -> Any:
+        """`x` with ones in front of its shape, up to `rank`."""
+        ...
+
+    def shape_tensor(self, dims: Shape) -> Any:
+        """A 1-d tensor of these sizes, computed at run time from the network's inputs where they are dynamic."""
+        ...
+
+    def scalar(self, dim: Dim) -> Any:
+        """One size as a 0-d shape tensor."""
+        ...
+
+    def unary(self, operation: str, x: Any) -> Any:
+        """`operation` is a member of `UnaryOperation`."""
+        ...
+
+    def elementwise(self, operation: str, a: Any, b: Any) -> Any:
+        """`operation` is a member of `ElementWiseOperation`; both tensors have the same rank."""
+        ...
+
+    def activation(self, operation: str, x: Any, alpha: float | None = None, beta: float | None = None) -> Any:
+        """`operation` is a member of `ActivationType`."""
+        ...
+
+    def slice(
+        self,
+        x: Any,
+        start: Shape,
+        size: Shape,
+        stride: tuple[int, ...],
+        mode: str = "STRICT_BOUNDS",
+        fill: Any = None,
+    ) -> Any:
+        """A slice layer; `mode` is a member of `SampleMode`, `fill` the scalar tensor that the mode `FILL` puts in."""
+        ...
+
+    def reduce(self, operation: str, x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
+        """`operation` is a member of `ReduceOperation`."""
+        ...
