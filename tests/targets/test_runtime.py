@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from trtdsl.errors import RuntimeUnavailableError
+from trtdsl.targets.runtime import Runtime, find_runtime
+from trtdsl.types import DataType
+
+RUNTIMES = {
+    "TensorRT 8.6.1": Runtime("tensorrt", (8, 6, 1)),
+    "TensorRT 10.15.1": Runtime("tensorrt", (10, 15, 1)),
+    "TensorRT 11.1": Runtime("tensorrt", (11, 1)),
+    "TensorRT-RTX 1.7": Runtime("rtx", (1, 7)),
+}
+ABILITIES = {
+    "is_strongly_typed": (False, False, True, True),
+    "can_be_strongly_typed": (False, True, True, True),
+    "has_gelu": (False, True, True, True),
+    "has_progress_monitor": (False, True, True, True),
+    "has_compute_capability": (False, False, False, True),
+    "builds_without_gpu": (False, False, False, True),
+}
+
+
+@pytest.mark.parametrize("ability", ABILITIES)
+def test_abilities(ability: str) -> None:
+    assert tuple(getattr(runtime, ability) for runtime in RUNTIMES.values()) == ABILITIES[ability]
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_says_what_it_is(name: str) -> None:
+    assert str(RUNTIMES[name]) == name
+
+
+def test_only_86_lacks_types_and_64_bit_shapes() -> None:
+    assert RUNTIMES["TensorRT 8.6.1"].dtypes.isdisjoint({DataType.BF16, DataType.INT64})
+    assert RUNTIMES["TensorRT 8.6.1"].shape_dtype is DataType.INT32
+    assert DataType.BF16 in RUNTIMES["TensorRT 10.15.1"].dtypes
+    assert RUNTIMES["TensorRT-RTX 1.7"].shape_dtype is DataType.INT64
+
+
+def _module(version: str) -> SimpleNamespace:
+    return SimpleNamespace(__version__=version, Builder=object, __spec__=object())
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No TensorRT at all, until a test puts one there."""
+    for name in ("tensorrt", "tensorrt_bindings", "tensorrt_rtx"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: sys.modules.get(name))
+    return monkeypatch
+
+
+def test_auto_prefers_tensorrt_and_takes_rtx_otherwise(modules: pytest.MonkeyPatch) -> None:
+    modules.setitem(sys.modules, "tensorrt_rtx", _module("1.7.1.116"))
+    assert str(find_runtime()) == "TensorRT-RTX 1.7.1.116"
+    modules.setitem(sys.modules, "tensorrt_bindings", _module("8.6.1"))
+    assert str(find_runtime()) == "TensorRT 8.6.1"
+    assert str(find_runtime("rtx")) == "TensorRT-RTX 1.7.1.116"
+
+
+def test_says_how_to_install_what_is_missing(modules: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeUnavailableError, match="no TensorRT-RTX can be used: it is not installed") as error:
+        find_runtime("rtx")
+    assert "pip install 'trtdsl[rtx]'" in str(error.value.diagnostics[0].hint)
+
+
+def test_says_why_an_installed_one_does_not_load(modules: pytest.MonkeyPatch) -> None:
+    modules.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="8.6.1"))
+    with pytest.raises(RuntimeUnavailableError, match="tensorrt is installed without its libraries"):
+        find_runtime("tensorrt")

@@ -1,0 +1,131 @@
+"""Which TensorRT is there, and all that differs between 8.6, 10, 11 and RTX.
+
+Nothing else in trtdsl asks for a version: code asks a `Runtime` what it can do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+from trtdsl.errors import RuntimeUnavailableError
+from trtdsl.types import DataType
+
+CHOICES = ("auto", "rtx", "tensorrt")
+_MODULES = {"rtx": ("tensorrt_rtx",), "tensorrt": ("tensorrt", "tensorrt_bindings")}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One TensorRT: its Python module (None for the description of one that is not installed) and its abilities.
+
+    `flavor` is `rtx` or `tensorrt`; `version` the version's numbers, such as (8, 6, 1).
+    """
+
+    flavor: str
+    version: tuple[int, ...]
+    module: Any = None
+
+    def __str__(self) -> str:
+        name = "TensorRT-RTX" if self.flavor == "rtx" else "TensorRT"
+        return f"{name} {'.'.join(map(str, self.version))}"
+
+    @property
+    def is_rtx(self) -> bool:
+        return self.flavor == "rtx"
+
+    @property
+    def is_strongly_typed(self) -> bool:
+        """Whether networks can only be strongly typed: RTX, and TensorRT from 11 on."""
+        return self.is_rtx or self.version >= (11,)
+
+    @property
+    def can_be_strongly_typed(self) -> bool:
+        return self.is_rtx or self.version >= (10,)
+
+    @property
+    def has_gelu(self) -> bool:
+        """Whether there are GELU activations; 8.6 builds them from smaller layers."""
+        return self.can_be_strongly_typed
+
+    @property
+    def shape_dtype(self) -> DataType:
+        """The element type of shape tensors."""
+        return DataType.INT64 if self.can_be_strongly_typed else DataType.INT32
+
+    @property
+    def dtypes(self) -> frozenset[DataType]:
+        """The element types that layers of this runtime know."""
+        if self.can_be_strongly_typed:
+            return frozenset(DataType)
+        return frozenset(DataType) - {DataType.BF16, DataType.INT64, DataType.INT4}
+
+    @property
+    def builds_without_gpu(self) -> bool:
+        return self.is_rtx
+
+    @property
+    def has_progress_monitor(self) -> bool:
+        return self.can_be_strongly_typed
+
+    @property
+    def has_compute_capability(self) -> bool:
+        """Whether an engine can be built for other GPUs than the one present."""
+        return self.is_rtx
+
+    def network_flags(self, strongly_typed: bool) -> int:
+        """The flags for `Builder.create_network`."""
+        flags = self.module.NetworkDefinitionCreationFlag
+        if not self.can_be_strongly_typed:
+            return 1 << int(flags.EXPLICIT_BATCH)
+        return 1 << int(flags.STRONGLY_TYPED) if strongly_typed or self.is_strongly_typed else 0
+
+    def weights(self, array: Any, dtype: DataType) -> Any:
+        """TensorRT Weights over a numpy array's memory, which has to outlive the build."""
+        if dtype is DataType.BF16:
+            return self.module.Weights(self.data_type(dtype), array.ctypes.data, array.size)
+        return self.module.Weights(array)
+
+    def data_type(self, dtype: DataType) -> Any:
+        """The member of this runtime's DataType."""
+        return getattr(self.module.DataType, dtype.trt_name)
+
+
+LATEST = Runtime("rtx", (1, 7))
+"""A description to list calls by when no TensorRT is installed."""
+
+
+def find_runtime(choice: str = "auto") -> Runtime:
+    """Import the TensorRT asked for; `auto` takes TensorRT when there is a usable one, else RTX.
+
+    Raises RuntimeUnavailableError with what was tried and how to install one.
+    """
+    failures: list[str] = []
+    flavors = ("tensorrt", "rtx") if choice == "auto" else (choice,)
+    for flavor in flavors:
+        for name in _MODULES[flavor]:
+            if importlib.util.find_spec(name) is None:
+                continue
+            try:
+                module = importlib.import_module(name)
+            except (ImportError, OSError, RuntimeError, AttributeError) as error:
+                failures.append(f"{name} is installed but does not load: {error}")
+                continue
+            if not hasattr(module, "Builder"):
+                failures.append(f"{name} is installed without its libraries")
+                continue
+            return Runtime(flavor, _numbers(module.__version__), module)
+    wanted = {"auto": "TensorRT", "rtx": "TensorRT-RTX", "tensorrt": "TensorRT"}[choice]
+    detail = "; ".join(failures) if failures else "it is not installed"
+    extra = "tensorrt" if choice == "tensorrt" else "rtx"
+    raise RuntimeUnavailableError.of(
+        "runtime-missing",
+        f"no {wanted} can be used: {detail}",
+        hint=f"pip install 'trtdsl[{extra}]'" + (" builds engines without a GPU" if extra == "rtx" else ""),
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -1,0 +1,173 @@
+"""Typed Graph to INetworkDefinition: gives names and places to all layers and checks every result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from trtdsl.errors import BuildError, Diagnostic, used_at
+from trtdsl.graph import Graph, GraphOutput, Layer
+from trtdsl.targets.network import LayerNet, NetworkState, RefusedError
+from trtdsl.targets.runtime import Runtime
+from trtdsl.targets.weak_typing import WeakTyping
+from trtdsl.types import DataType, TensorType
+
+
+class MessageLog(Protocol):
+    """What TensorRT's logger heard."""
+
+    def take_errors(self) -> list[str]:
+        """The error lines since the last call."""
+        ...
+
+
+class TensorRTApi:
+    """A real INetworkDefinition. Keeps the arrays that its weights point into alive: TensorRT holds pointers only."""
+
+    def __init__(self, network: Any, runtime: Runtime) -> None:
+        self.network = network
+        self.runtime = runtime
+        self.trt = runtime.module
+        self.arrays: list[np.ndarray[Any, Any]] = []
+
+    def weights(self, array: np.ndarray[Any, Any], dtype: DataType, label: str) -> Any:
+        array = np.ascontiguousarray(array)
+        self.arrays.append(array)
+        return self.runtime.weights(array, dtype)
+
+    def no_weights(self, dtype: DataType) -> Any:
+        return self.trt.Weights(self.runtime.data_type(dtype))
+
+    def data_type(self, dtype: DataType) -> Any:
+        return self.runtime.data_type(dtype)
+
+    def has(self, name: str) -> bool:
+        return hasattr(self.network, name)
+
+    def method(self, name: str) -> Callable[..., Any]:
+        method: Callable[..., Any] = getattr(self.network, name)
+        return method
+
+
+def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, strongly_typed: bool) -> TensorRTApi:
+    """Fill an empty network from a typed graph. What is returned has to outlive the build.
+
+    Raises BuildError with the YAML line of the layer that TensorRT refused, and what its logger said.
+    """
+    api = TensorRTApi(network, runtime)
+    network.name = graph.name
+    typing = None if strongly_typed else WeakTyping(runtime)
+    state = NetworkState(api, runtime, graph)
+    _refuse_unknown_types(graph, runtime)
+    for entry in graph.inputs:
+        shape = tuple(dim.value if dim.is_static else -1 for dim in entry.type.shape)
+        tensor = network.add_input(entry.name, api.data_type(entry.type.dtype), shape)
+        if tensor is None:
+            raise BuildError.of("tensorrt-refused", f"input {entry.name}: {_said(log)}", entry.span)
+        state.tensors[entry.name] = tensor
+    names = _Names()
+    for layer in graph.layers:
+        _emit_layer(layer, state, log, names, typing)
+    for output in graph.outputs:
+        _mark_output(output, state, network)
+    return api
+
+
+def _refuse_unknown_types(graph: Graph, runtime: Runtime) -> None:
+    """Name the first layer or input of each element type that this runtime lacks."""
+    found: dict[DataType, Diagnostic] = {}
+    places = [(entry.name, entry.span) for entry in graph.inputs]
+    places += [(name, layer.span("precision")) for layer in graph.layers for name in layer.outputs]
+    for name, span in places:
+        dtype = graph.types[name].dtype
+        if dtype not in runtime.dtypes and dtype not in found:
+            message = f"{name} is {dtype}, which {runtime} does not know"
+            found[dtype] = Diagnostic("tensorrt-type", message, span, "ask for fp16 or fp32")
+    if found:
+        raise BuildError(tuple(found.values()))
+
+
+def _emit_layer(layer: Layer, state: NetworkState, log: MessageLog, names: _Names, typing: WeakTyping | None) -> None:
+    net = LayerNet(state, layer, state.graph.types)
+    try:
+        result = layer.op.to_tensorrt(net, *(None if name is None else state.tensors[name] for name in layer.inputs))
+        outputs = _outputs(result)
+        _name_layers(layer, net.added, outputs, names)
+        if typing is not None:
+            for made in net.added:
+                typing.constrain(made)
+        for name, tensor, expected in zip(layer.outputs, outputs, net.output_types, strict=True):
+            _check_type(tensor, expected, state.runtime, typing)
+            state.tensors[name] = tensor
+    except (RefusedError, TypeError, ValueError, RuntimeError) as error:
+        raise _refused(layer, f"{error}: {_said(log)}") from error
+    if errors := log.take_errors():
+        raise _refused(layer, "; ".join(errors))
+
+
+def _outputs(result: Any) -> tuple[Any, ...]:
+    if isinstance(result, tuple):
+        return result
+    if hasattr(result, "get_output"):
+        return tuple(result.get_output(index) for index in range(result.num_outputs))
+    return (result,)
+
+
+def _check_type(tensor: Any, expected: TensorType, runtime: Runtime, typing: WeakTyping | None) -> None:
+    """Hold TensorRT's own shape and type against what infer said; a difference is a mistake of ours."""
+    shape = tuple(tensor.shape)  # reading it makes TensorRT check the layer, and raises when it refuses
+    fits = len(shape) == expected.rank and all(
+        actual in (-1, dim.expression) or (actual >= 0 and not dim.is_static)
+        for actual, dim in zip(shape, expected.shape, strict=True)
+    )
+    same_type = typing is not None or tensor.dtype == runtime.data_type(expected.dtype)
+    if not fits or not same_type:
+        raise AssertionError(f"infer says {expected}, TensorRT {tensor.dtype}{list(shape)}")
+
+
+def _name_layers(layer: Layer, added: list[Any], outputs: tuple[Any, ...], names: _Names) -> None:
+    """The last TensorRT layer carries the layer's name, those before it say what they are behind a slash."""
+    place = f"{layer.origin.span.file.name}:{layer.origin.span.line}"
+    for made in added:
+        kind = type(made).__name__.removeprefix("I").removesuffix("Layer").lower()
+        made.name = names.unique(layer.name if made is added[-1] else f"{layer.name}/{kind}")
+        made.metadata = place
+    for name, tensor in zip(layer.outputs, outputs, strict=True):
+        # An op that adds nothing hands its input on, which has a name already.
+        if added:
+            tensor.name = name
+
+
+class _Names:
+    """Gives each name once: a second use gets a number."""
+
+    def __init__(self) -> None:
+        self._uses: Counter[str] = Counter()
+
+    def unique(self, name: str) -> str:
+        self._uses[name] += 1
+        return name if self._uses[name] == 1 else f"{name}#{self._uses[name]}"
+
+
+def _mark_output(output: GraphOutput, state: NetworkState, network: Any) -> None:
+    """Deliver a tensor under its outside name; through a layer of its own where the tensor has another use."""
+    tensor = state.tensors[output.tensor]
+    if tensor.is_network_input or tensor.is_network_output:
+        layer = network.add_identity(tensor)
+        layer.name = f"{output.name}/output"
+        layer.metadata = f"{output.span.file.name}:{output.span.line}"
+        tensor = layer.get_output(0)
+    tensor.name = output.name
+    network.mark_output(tensor)
+
+
+def _said(log: MessageLog) -> str:
+    return "; ".join(log.take_errors()) or "TensorRT gave no reason"
+
+
+def _refused(layer: Layer, reason: str) -> BuildError:
+    message = f"TensorRT refused {layer.name} ({layer.op.kind}): {reason}"
+    return BuildError([Diagnostic("tensorrt-refused", message, layer.origin.span, None, used_at(layer.origin))])
