@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trtdsl.engine.files import sha256, sha256_of, write_atomically
+
+
+def test_writes_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two ", memoryview(b"parts"))
+    assert path.read_bytes() == b"two parts"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_leaves_the_old_file_when_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with pytest.raises(TypeError):
+        write_atomically(path, b"new", "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    write_atomically(tmp_path / "atomic", b"")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_hashes_are_sha256(tmp_path: Path) -> None:
+    # The digest of "abc" is the example of FIPS 180-4.
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256(b"a", memoryview(b"bc")) == sha256_of(tmp_path / "abc") == expected
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from trtdsl.engine.files import write_atomically
+number = 0
+while True:
+    write_atomically(Path(sys.argv[1]), bytes([number % 256]) * 4_000_000)
+    number += 1
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for attempt in range(6):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=Path(__file__).parents[2])
+        deadline = time.monotonic() + 20
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.013 * attempt)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        content = path.read_bytes()
+        assert len(content) == 4_000_000
+        assert len(set(content)) == 1

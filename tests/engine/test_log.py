@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from trtdsl.engine.log import BuildLog
+from trtdsl.targets.runtime import Runtime
+
+
+class _Logger:
+    def __init__(self) -> None: ...
+
+
+RUNTIME = Runtime("rtx", (1, 4), SimpleNamespace(ILogger=_Logger))
+
+
+def test_keeps_errors_until_they_are_taken() -> None:
+    log = BuildLog(RUNTIME)
+    log.logger.log(SimpleNamespace(name="ERROR"), " first ")
+    log.logger.log(SimpleNamespace(name="INTERNAL_ERROR"), "second")
+    log.logger.log(SimpleNamespace(name="INFO"), "chatter")
+    log.logger.log(SimpleNamespace(name="WARNING"), "careful")
+    assert log.take_errors() == ["first", "second"]
+    assert log.take_errors() == []
+    assert log.warnings == ["careful"]
+
+
+def test_drops_what_follows_every_error_without_a_gpu() -> None:
+    log = BuildLog(RUNTIME)
+    driver = "[checkMacros.cpp::catchCudaError::250] Error Code 1: Cuda Runtime"
+    log.hear("ERROR", "the cause")
+    log.hear("ERROR", driver)
+    assert log.take_errors() == ["the cause"]
+    log.hear("ERROR", driver)
+    assert log.take_errors() == [driver]

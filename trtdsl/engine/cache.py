@@ -1,0 +1,93 @@
+"""The store of engines that were built before, by all that can change them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trtdsl.engine import manifest as manifests
+from trtdsl.engine.files import write_atomically
+from trtdsl.errors import EngineFileError
+
+LIMIT = 4 << 30
+"""Bytes the store may hold; beyond that the engines longest unused go."""
+
+
+class EngineCache:
+    """Engines with their manifests, each under its key. A damaged entry counts as none."""
+
+    def __init__(self, directory: Path, limit: int = LIMIT) -> None:
+        self.directory = directory
+        self.limit = limit
+
+    @classmethod
+    def default(cls) -> EngineCache:
+        """The user's store: in `$TRTDSL_CACHE_DIR/engines`, or `trtdsl/engines` in the user's cache folder."""
+        if configured := os.environ.get("TRTDSL_CACHE_DIR"):
+            return cls(Path(configured) / "engines")
+        return cls(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trtdsl" / "engines")
+
+    def find(self, key: str) -> Path | None:
+        """The engine that was built from the same ingredients, checked against its manifest."""
+        path = self._path(key)
+        if not is_current(path, key):
+            return None
+        os.utime(path)
+        return path
+
+    def store(self, key: str, engine: Path, manifest: Mapping[str, Any]) -> None:
+        """Keep an engine. A store that cannot be written is no reason for a build to fail."""
+        path = self._path(key)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            place(engine, path)
+            write_atomically(manifests.manifest_path(path), json.dumps(manifest).encode())
+            self._trim()
+        except OSError:
+            return
+
+    def _path(self, key: str) -> Path:
+        return self.directory / f"{key}.engine"
+
+    def _trim(self) -> None:
+        engines = sorted(self.directory.glob("*.engine"), key=lambda path: -path.stat().st_mtime)
+        total = 0
+        for path in engines:
+            total += path.stat().st_size
+            if total > self.limit:
+                manifests.manifest_path(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+
+
+def is_current(engine: Path, key: str) -> bool:
+    """Whether an engine stands there, whole, that was built from the ingredients of this key."""
+    try:
+        manifest = manifests.read(engine)
+        if manifest["key"] != key:
+            return False
+        manifests.verify(engine, manifest)
+    except (EngineFileError, KeyError, TypeError):
+        return False
+    return True
+
+
+def place(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, never seen half written: a link where the disk can, else a copy.
+
+    Links are safe because engines are only ever replaced, not written to, and verified before they are used again.
+    """
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,43 @@
+"""TensorRT's logger: collects what it says, so that errors and warnings can be traced to lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trtdsl.targets.runtime import Runtime
+
+_DRIVER_NOISE = "catchCudaError"
+
+
+class BuildLog:
+    """The messages of one build by severity. `logger` is what TensorRT is given."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._errors: list[str] = []
+        self.warnings: list[str] = []
+        self.logger = _make_logger(runtime.module, self)
+
+    def hear(self, severity: str, message: str) -> None:
+        """Take one message. May be called from TensorRT's own threads."""
+        if severity in ("ERROR", "INTERNAL_ERROR"):
+            self._errors.append(message.strip())
+        elif severity == "WARNING":
+            self.warnings.append(message.strip())
+
+    def take_errors(self) -> list[str]:
+        """The error lines since the last call."""
+        taken, self._errors = self._errors, []
+        # Without a GPU every error is followed by one about the missing driver, which says nothing of the cause.
+        return [message for message in taken if _DRIVER_NOISE not in message] or taken
+
+
+def _make_logger(trt: Any, log: BuildLog) -> Any:
+    # The base class belongs to the TensorRT that is used, so the class can only be made once that is known.
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            log.hear(severity.name, message)
+
+    return Logger()

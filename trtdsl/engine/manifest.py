@@ -1,0 +1,182 @@
+"""What an engine was built from: the file beside it that says so, and the key under which builds are cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import trtdsl
+from trtdsl.build_options import BuildOptions
+from trtdsl.engine.files import sha256, sha256_of, write_atomically
+from trtdsl.engine.git import commit_of
+from trtdsl.engine.gpu import current_gpu
+from trtdsl.errors import EngineFileError
+from trtdsl.graph import Graph, Layer
+from trtdsl.targets.runtime import Runtime
+from trtdsl.weights import Weight
+from trtdsl.weights.sources import Stored
+
+FORMAT = 1
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """All that can change an engine, as plain data.
+
+    `spec` is a hash of the expanded network, `weights` has a hash of the bytes used of every file, `code` one of
+    trtdsl itself.
+    """
+
+    spec: str
+    weights: tuple[Mapping[str, Any], ...]
+    runtime: str
+    gpu: str | None
+    options: Mapping[str, Any]
+    dims: Mapping[str, tuple[int, int, int]]
+    code: str
+    plugins: tuple[Mapping[str, Any], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "spec": self.spec,
+            "weights": [dict(file) for file in self.weights],
+            "plugins": [dict(library) for library in self.plugins],
+            "runtime": self.runtime,
+            "gpu": self.gpu,
+            "options": dict(self.options),
+            "dims": {name: list(sizes) for name, sizes in self.dims.items()},
+            "trtdsl": {"version": trtdsl.__version__, "code": self.code},
+        }
+
+    @property
+    def key(self) -> str:
+        """The hash of all of it."""
+        return sha256(json.dumps(self.as_dict(), sort_keys=True).encode())
+
+
+def ingredients(graph: Graph, spec: str, runtime: Runtime, options: BuildOptions) -> Ingredients:
+    """What an engine of a typed graph is made of; `spec` is the expanded network as text."""
+    return Ingredients(
+        spec=sha256(spec.encode()),
+        weights=tuple(_weight_files(graph)),
+        runtime=str(runtime),
+        gpu=None if runtime.builds_without_gpu else current_gpu(),
+        options=options.as_dict(),
+        dims={name: tuple(dim.sizes) for name, dim in graph.dims.items()},
+        code=_code_hash(),
+    )
+
+
+def _weight_files(graph: Graph) -> list[dict[str, Any]]:
+    """The files that weights come from, each with a hash of the entries used and of what they are used for."""
+    used: dict[str, list[tuple[str, Weight]]] = defaultdict(list)
+    for layer in graph.layers:
+        for name, weight in layer.weights.items():
+            file = str(weight.source.entry.path) if isinstance(weight.source, Stored) else ""
+            used[file].append((f"{layer.name}.{name}", weight))
+    files = []
+    for path, weights in sorted(used.items()):
+        digest = hashlib.sha256()
+        for label, weight in weights:
+            digest.update(f"{label} {weight.shape} {weight.dtype} {weight.source.fingerprint()}\n".encode())
+        entry: dict[str, Any] = {"file": Path(path).name if path else "(in the network)", "weights": len(weights)}
+        files.append({**entry, "sha256": digest.hexdigest()})
+    return files
+
+
+@cache
+def _code_hash() -> str:
+    """A hash of this package's files: what lowers a network is part of what decides an engine."""
+    digest = hashlib.sha256()
+    package = Path(trtdsl.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def describe(graph: Graph, made_of: Ingredients, engine: Path, digest: str, size: int, source: Path) -> dict[str, Any]:
+    """The manifest of an engine file."""
+    return {
+        "format": FORMAT,
+        "name": graph.name,
+        "key": made_of.key,
+        "engine": {"file": engine.name, "sha256": digest, "bytes": size},
+        "source": {"file": source.name, "git": commit_of(source)},
+        "built_from": made_of.as_dict(),
+        "inputs": {entry.name: _tensor(graph, entry.name) for entry in graph.inputs},
+        "outputs": {output.name: _tensor(graph, output.tensor) for output in graph.outputs},
+        "precision": _precision(graph),
+    }
+
+
+def _tensor(graph: Graph, name: str) -> dict[str, Any]:
+    tensor = graph.types[name]
+    sizes = ("min", "opt", "max")
+    profile = {size: [dim.sizes[point] for dim in tensor.shape] for point, size in enumerate(sizes)}
+    return {"dtype": str(tensor.dtype), "shape": [str(dim) for dim in tensor.shape], **({} if tensor.is_static else profile)}
+
+
+def _precision(graph: Graph) -> dict[str, Any]:
+    """What was asked for, by layer; the types an engine really uses can only be read off on a GPU."""
+    computing = [layer for layer in graph.layers if _computes(layer, graph)]
+    counts = Counter(str(layer.precision) for layer in computing)
+    common = counts.most_common(1)[0][0] if counts else None
+    return {
+        "layers": dict(counts),
+        "others": {layer.name: str(layer.precision) for layer in computing if str(layer.precision) != common},
+        "verified": False,
+    }
+
+
+def _computes(layer: Layer, graph: Graph) -> bool:
+    return layer.op.kind != "cast" and any(graph.types[name].dtype.is_float for name in layer.outputs)
+
+
+def manifest_path(engine: Path) -> Path:
+    """`net.engine` has its manifest in `net.engine.json`."""
+    return engine.with_name(engine.name + SUFFIX)
+
+
+def write(manifest: Mapping[str, Any], engine: Path) -> Path:
+    """Write the manifest beside its engine."""
+    path = manifest_path(engine)
+    write_atomically(path, (json.dumps(manifest, indent=2) + "\n").encode())
+    return path
+
+
+def read(engine: Path) -> dict[str, Any]:
+    """The manifest of an engine. Raises EngineFileError when there is none or it is not one."""
+    path = manifest_path(engine)
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EngineFileError.of(
+            "manifest-missing", f"{engine} has no manifest: there is no {path.name} beside it",
+            hint="engines that trtdsl builds have one; keep both files together",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise EngineFileError.of("manifest-damaged", f"{path} cannot be read: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise EngineFileError.of("manifest-damaged", f"{path} is not a manifest of format {FORMAT}")
+    return manifest
+
+
+def verify(engine: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that an engine file is the one its manifest speaks of. Raises EngineFileError."""
+    try:
+        actual = sha256_of(engine)
+    except OSError as error:
+        raise EngineFileError.of("engine-missing", f"{engine} cannot be read: {error.strerror}") from None
+    if actual != manifest["engine"]["sha256"]:
+        raise EngineFileError.of(
+            "engine-differs", f"{engine} is not the engine its manifest speaks of (their hashes differ)",
+            hint=f"build it again: trtdsl build {manifest['source']['file']}",
+        )

@@ -1,0 +1,114 @@
+"""Progress of a build, from TensorRT's IProgressMonitor to whoever shows it, and the way to stop it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol, TypeVar
+
+from trtdsl.errors import BuildInterrupted
+
+T = TypeVar("T")
+
+
+class ProgressReporter(Protocol):
+    """Shows phases of a build. Called from TensorRT's threads, one call at a time."""
+
+    def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+        """A phase begins, inside `parent` if that is given."""
+        ...
+
+    def step_complete(self, phase: str, step: int) -> None: ...
+
+    def phase_finish(self, phase: str) -> None: ...
+
+
+class Interruption:
+    """Whether the user asked to stop."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def request(self) -> None:
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+
+def make_monitor(trt: Any, reporter: ProgressReporter | None, interruption: Interruption) -> Any:
+    """An IProgressMonitor that reports phases and ends the build at the next step once that was asked for."""
+    lock = threading.Lock()
+
+    # The base class belongs to the TensorRT that is used, so the class can only be made once that is known.
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            if reporter is not None:
+                with lock:
+                    reporter.phase_start(phase_name, parent_phase, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            if reporter is not None:
+                with lock:
+                    reporter.step_complete(phase_name, step)
+            return not interruption.requested
+
+        def phase_finish(self, phase_name: str) -> None:
+            if reporter is not None:
+                with lock:
+                    reporter.phase_finish(phase_name)
+
+    return Monitor()
+
+
+def run_interruptible(work: Callable[[], T], interruption: Interruption) -> T:
+    """Run a long call of TensorRT in a thread, so that Ctrl-C is noticed while it runs.
+
+    The first Ctrl-C asks the monitor to stop at the next step, a second one raises KeyboardInterrupt at once. Raises
+    BuildInterrupted when the work ended after it was asked to.
+    """
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=target, name="trtdsl-build", daemon=True)
+    with _ctrl_c(interruption):
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
+    if interruption.requested:
+        raise BuildInterrupted.of("interrupted", "the build was stopped; no file was changed")
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+@contextmanager
+def _ctrl_c(interruption: Interruption) -> Iterator[None]:
+    """Turn SIGINT into a request while the context lasts; elsewhere than in the main thread, leave signals alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interruption.requested:
+            raise KeyboardInterrupt
+        interruption.request()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
