@@ -18,7 +18,9 @@ class ByteSize(AttributeType[int]):
     """A number of bytes, plain or with a unit: `4GiB`, `512 MiB`, `1048576`."""
 
     def schema(self) -> Schema:
-        return {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+ ?([KMG]iB|kB|MB|GB)$"}]}
+        return {
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+ ?([KMG]iB|kB|MB|GB)$"}]
+        }
 
     def parse(self, value: object, dims: Dims) -> int:
         match = re.fullmatch(r"(\d+) ?([a-zA-Z]*)", str(value))
@@ -89,7 +91,7 @@ def _option(type: AttributeType[Any], default: Any, help: str) -> Any:
 class BuildOptions:
     """Settings of the builder; each is named as in TensorRT where TensorRT has a name for it."""
 
-    workspace: int | None = _option(Maybe(ByteSize()), None, "scratch memory a layer may use; default: all of the GPU's")
+    workspace: int | None = _option(Maybe(ByteSize()), None, "scratch memory a layer may use; default: all there is")
     optimization_level: int | None = _option(
         Maybe(Int(0, 5)), None, "how long the builder searches: 0 (quick) to 5 (thorough); default: TensorRT's"
     )
@@ -109,7 +111,7 @@ class BuildOptions:
         Choice("none", "layer_names_only", "detailed"), "detailed", "what the engine tells the inspector of its layers"
     )
     max_aux_streams: int | None = _option(Maybe(Int(0)), None, "extra streams for layers that run side by side")
-    strongly_typed: bool = _option(Bool(), False, "on TensorRT 10: build a strongly typed network, as 11 and RTX always do")
+    strongly_typed: bool = _option(Bool(), False, "TensorRT 10: build strongly typed networks, as 11 and RTX do anyway")
     target: tuple[str, ...] = _option(
         ComputeCapabilities(), (), "TensorRT-RTX: compute capabilities of the GPUs to build for; default: all it can"
     )

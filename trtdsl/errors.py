@@ -65,12 +65,12 @@ class Diagnostics:
     """Collects what the stages of one run report; a stage reports all it finds before anything is raised."""
 
     def __init__(self) -> None:
-        self._reported: list[Diagnostic] = []
+        # An ordered set.
+        self._reported: dict[Diagnostic, None] = {}
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Record a diagnostic unless the very same one was recorded already (modules repeat theirs)."""
-        if diagnostic not in self._reported:
-            self._reported.append(diagnostic)
+        self._reported.setdefault(diagnostic)
 
     def error(
         self, code: str, message: str, span: Span | None = None, *, hint: str | None = None, notes: Iterable[Note] = ()

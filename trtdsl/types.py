@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -124,15 +125,15 @@ class Dim:
     expression: Expression
     sizes: Sizes
 
-    @classmethod
-    def of(cls, size: int) -> Dim:
+    @staticmethod
+    def of(size: int) -> Dim:
         """A static dimension."""
-        return cls(size, Sizes(size, size, size))
+        return _static(size)
 
     @classmethod
     def dynamic(cls, name: str, sizes: Sizes) -> Dim:
         """A declared dimension; one whose sizes agree is static."""
-        return cls.of(sizes.min) if sizes.min == sizes.max else cls(Symbol(name), sizes)
+        return _static(sizes.min) if sizes.min == sizes.max else cls(Symbol(name), sizes)
 
     @property
     def is_static(self) -> bool:
@@ -194,12 +195,20 @@ class Dim:
         return _arithmetic("min", self, _dim(other))
 
 
+@lru_cache(maxsize=4096)
+def _static(size: int) -> Dim:
+    """A static dimension, made once for each of the sizes in use: most of a network's dimensions are static."""
+    return Dim(size, Sizes(size, size, size))
+
+
 def _dim(value: Dim | int) -> Dim:
-    return value if isinstance(value, Dim) else Dim.of(value)
+    return value if isinstance(value, Dim) else _static(value)
 
 
 def _arithmetic(name: str, left: Dim, right: Dim) -> Dim:
     compute = _OPERATORS[name]
+    if isinstance(left.expression, int) and isinstance(right.expression, int):
+        return _static(compute(left.expression, right.expression))
     sizes = Sizes(*(compute(a, b) for a, b in zip(left.sizes, right.sizes, strict=True)))
     expression = _simplify(name, left.expression, right.expression)
     return Dim.of(expression) if isinstance(expression, int) else Dim(expression, sizes)
@@ -217,8 +226,10 @@ def _simplify(name: str, left: Expression, right: Expression) -> Expression:
         return 0
     if (name, right) in (("+", 0), ("*", 1), ("//", 1)):
         return left
-    if name == "-" and left == right:
-        return 0
+    if name == "-":
+        (base, offset), (taken, less) = _split_offset(left), _split_offset(right)
+        if base == taken:
+            return offset - less
     if name == "//" and left == right:
         return 1
     if name in ("min", "max") and left == right:
@@ -231,6 +242,13 @@ def _simplify(name: str, left: Expression, right: Expression) -> Expression:
         if name == "//" and left.operator == "*" and right and left.right % right == 0:
             return _simplify("*", left.left, left.right // right)
     return Arithmetic(name, left, right)
+
+
+def _split_offset(expression: Expression) -> tuple[Expression, int]:
+    """An expression as another one and a number added to it."""
+    if isinstance(expression, Arithmetic) and expression.operator == "+" and isinstance(expression.right, int):
+        return expression.left, expression.right
+    return expression, 0
 
 
 Shape = tuple[Dim, ...]

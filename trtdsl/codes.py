@@ -1,0 +1,71 @@
+"""Every code of a diagnostic, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CODES: Mapping[str, str] = MappingProxyType(
+    {
+        # Files and YAML.
+        "file": "a file is missing or cannot be read or written",
+        "encoding": "a file is not UTF-8",
+        "limit": "a file, an expression or an expansion is larger than anything sensible",
+        "yaml-syntax": "the text is not YAML",
+        "yaml-feature": "YAML that has no meaning here: tags, or several documents in one file",
+        "yaml-alias": "an alias or a merge key that leads nowhere",
+        "document": "the file is empty, or not a mapping",
+        "key": "a key of a mapping is not text",
+        "duplicate-key": "a mapping has the same key twice",
+        # What a document may hold.
+        "language-version": "the file is written in another version of the language",
+        "unknown-key": "a key that means nothing where it stands",
+        "missing-key": "a key that has to be there is not",
+        "value": "a value is not of the form its key asks for",
+        "unknown-op": "there is no op or module of that name",
+        "unknown-parameter": "the op or module has no parameter of that name",
+        "missing-parameter": "a parameter without a default is not given",
+        "parameter-value": "a parameter has a value that the op does not take",
+        "module-name": "a module or its param has a name that is taken or that no expression could hold",
+        "duplicate-name": "two layers, tensors, params or modules have the same name",
+        "include": "an included file holds more than params and modules",
+        "include-cycle": "a file includes itself, perhaps through others",
+        "build-option": "the `build` section has an unknown option, or one of the wrong form",
+        # Expressions and expansion.
+        "expression-syntax": "an expression is not written as the language wants it",
+        "expression-value": "an expression cannot be computed from the values it has",
+        "unknown-name": "an expression, or a shape, uses a name that stands for nothing there",
+        "missing-param": "a param of the network has neither a default nor a value",
+        "override": "`--set` names no param, or has no value",
+        "unknown-tensor": "no tensor of that name is there to be read",
+        "unknown-port": "the layer has no output of that name",
+        "unknown-input": "the op or module has no input of that name",
+        "several-outputs": "a layer with several outputs is referred to without saying which",
+        "inputs": "a layer has too few or too many inputs",
+        "impl": "the op does not have the implementation asked for",
+        "precision-pattern": "a pattern under `precision` matches no layer",
+        # Weights.
+        "no-weights": "layers need weights, and no file is named",
+        "weight-file": "a weights file is missing, damaged or of no known format",
+        "weight-missing": "a weights file lacks a key that a layer needs",
+        "weight-ambiguous": "two weights files have the same key",
+        "weight-value": "what the YAML says of a weight makes no sense",
+        "weight-shape": "a weight has another shape than the layer needs",
+        "weight-dtype": "a weight has an element type that the layer cannot take",
+        "weight-nonfinite": "a weight holds NaN or infinity",
+        "weight-overflow": "a weight's values do not fit the precision",
+        # Shapes and types.
+        "shape": "the inputs of a layer do not fit the op",
+        # TensorRT, engines and the command line.
+        "runtime-missing": "no TensorRT of the kind asked for can be used here",
+        "tensorrt-refused": "TensorRT did not take a layer",
+        "tensorrt-type": "TensorRT lacks a type, or gives a tensor another type or shape than expected",
+        "tensorrt-build": "TensorRT did not build the engine",
+        "tensorrt-warning": "TensorRT warns of something while building",
+        "engine-missing": "there is no engine at that path",
+        "engine-differs": "an engine is not what its manifest says",
+        "manifest-missing": "an engine has no manifest beside it",
+        "manifest-damaged": "a manifest cannot be read",
+        "interrupted": "the user stopped a build",
+    }
+)
