@@ -1,0 +1,94 @@
+"""From a checked document to one flat list of layers: params, modules, repeat, foreach, when and scopes end here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from trtdsl import nodes
+from trtdsl.errors import Diagnostics
+from trtdsl.expand.declarations import dim_variables, evaluate_params, read_dims, read_inputs, set_params
+from trtdsl.expand.dump import dump
+from trtdsl.expand.ends import read_outputs, read_precision, read_weights
+from trtdsl.expand.layers import Expander, LimitReached
+from trtdsl.expand.scope import Scope, Tensors
+from trtdsl.expand.values import Evaluator, Failed
+from trtdsl.flat import FlatNetwork
+from trtdsl.modules import read_modules
+from trtdsl.nodes import Node
+from trtdsl.ops.base import Op
+from trtdsl.schema import LayerCheck
+
+__all__ = ["dump", "expand"]
+
+
+def expand(
+    document: nodes.Mapping,
+    catalogue: Mapping[str, type[Op]],
+    diagnostics: Diagnostics,
+    *,
+    overrides: Iterable[str] = (),
+) -> FlatNetwork:
+    """The flat network of a document that has passed `schema.check`.
+
+    `overrides` are `name=value` texts, as `--set` takes them. Raises NetworkError after reporting all that is wrong.
+    """
+    fields = document.as_dict()
+    evaluator = Evaluator(diagnostics)
+    scope = Scope("", {})
+    params = set_params(fields.get("params"), overrides, diagnostics)
+    diagnostics.end_stage()
+    scope.variables = evaluate_params(params, scope, evaluator)
+    evaluator.network_params = frozenset(scope.variables)
+    dims = read_dims(fields.get("dims"), scope, evaluator)
+    dim_values = dim_variables(dims)
+    scope.variables = {**dim_values, **scope.variables}
+    inputs = read_inputs(fields.get("inputs"), dims, scope, evaluator)
+    diagnostics.end_stage()
+
+    modules = read_modules(document)
+    checked = LayerCheck(catalogue, modules, diagnostics)
+    expander = Expander(catalogue, modules, dims, evaluator, checked.layer)
+    for entry in inputs:
+        expander.names.places[entry.name] = entry.span
+        expander.names.tensors[entry.name] = Tensors.single(entry.name)
+    scope.previous = Tensors.single(inputs[0].name) if inputs else None
+    _expand_layers(expander, scope, fields["layers"])
+    diagnostics.end_stage()
+    network = FlatNetwork(
+        name=_text(fields.get("name"), scope, evaluator),
+        description=_text(fields.get("description"), scope, evaluator),
+        dims=dims,
+        inputs=inputs,
+        layers=tuple(expander.layers),
+        outputs=read_outputs(fields.get("outputs"), scope, expander.references, document.span),
+        file=document.span.file,
+        weights=read_weights(fields.get("weights"), scope, evaluator),
+        precision=read_precision(fields.get("precision"), expander.layers, scope, evaluator),
+        build=_build(fields.get("build"), scope, evaluator),
+    )
+    diagnostics.end_stage()
+    return network
+
+
+def _expand_layers(expander: Expander, scope: Scope, layers: Node) -> None:
+    assert isinstance(layers, nodes.Sequence)
+    scope.given = expander.given_names(layers.items)
+    try:
+        expander.body(scope, layers.items)
+    except LimitReached:
+        return
+
+
+def _text(node: Node | None, scope: Scope, evaluator: Evaluator) -> str:
+    try:
+        return "" if node is None else evaluator.text(node, scope, "this")
+    except Failed:
+        return ""
+
+
+def _build(node: Node | None, scope: Scope, evaluator: Evaluator) -> nodes.Mapping | None:
+    try:
+        value = None if node is None else evaluator.node(node, scope)
+    except Failed:
+        return None
+    return value if isinstance(value, nodes.Mapping) else None

@@ -1,0 +1,168 @@
+"""A flat network as YAML that reads and expands to the same network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from trtdsl.flat import FlatLayer, FlatNetwork
+from trtdsl.nodes import Node, plain
+from trtdsl.ops.base import Op
+from trtdsl.source import Span
+from trtdsl.types import DataType, Dim, Symbol
+
+# Every reader of YAML 1.1 or 1.2 takes these for text.
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./:-]*[A-Za-z0-9_]|[A-Za-z_]")
+_NOT_TEXT = re.compile(r"(?i)null|true|false|yes|no|on|off")
+_UNPRINTABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]")
+
+
+def dump(flat: FlatNetwork, catalogue: Mapping[str, type[Op]], base: Path | None = None) -> str:
+    """The network as text, to be kept in the folder `base`, to which its paths are made relative.
+
+    `base` defaults to the folder of the network's own file.
+    """
+    folder = flat.file.directory if base is None else base
+    return "".join(f"{line}\n" for line in _lines(flat, catalogue, folder))
+
+
+def _lines(flat: FlatNetwork, catalogue: Mapping[str, type[Op]], base: Path) -> Iterator[str]:
+    yield "trtdsl: 1"
+    for key, text in (("name", flat.name), ("description", flat.description)):
+        if text:
+            yield f"{key}: {_yaml(_escaped(text))}"
+    if flat.dims:
+        yield f"dims: {_yaml({name: _dim_sizes(dim) for name, dim in flat.dims.items()})}"
+    yield "inputs:"
+    for entry in flat.inputs:
+        shape = [_size(dim) for dim in entry.shape]
+        yield f"  {_yaml(entry.name)}: {_yaml({'shape': shape, 'dtype': entry.dtype.value})}"
+    if flat.weights:
+        yield f"weights: {_yaml(_weights(flat, base))}"
+    if flat.precision.default is not DataType.FP32 or flat.precision.patterns:
+        yield f"precision: {_yaml(_precision(flat))}"
+    if flat.build is not None:
+        yield f"build: {_yaml(_escaped(plain(flat.build)))}"
+    yield "layers:" if flat.layers else "layers: []"
+    for layer in flat.layers:
+        yield f"  - {_yaml(_layer(layer, catalogue[layer.op], base))}"
+    yield "outputs:"
+    for output in flat.outputs:
+        dtype = {"dtype": output.dtype.value} if output.dtype else {}
+        yield f"  {_yaml(output.name)}: {_yaml({'tensor': output.tensor, **dtype} if dtype else output.tensor)}"
+
+
+def _layer(layer: FlatLayer, op: type[Op], base: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = {"op": layer.op, "name": layer.name}
+    if layer.inputs:
+        names = list(layer.inputs)
+        fields["in"] = names[0] if len(names) == 1 else names
+    if layer.outputs != _default_outputs(layer):
+        fields["out"] = layer.outputs[0] if len(layer.outputs) == 1 else list(layer.outputs)
+    for key, node in layer.parameters.items():
+        value = _escaped(plain(node))
+        fields[key] = _relocated(value, node, base) if key in op.weight_parameters else value
+    if layer.precision is not None:
+        fields["precision"] = layer.precision.value
+    if layer.impl is not None:
+        fields["impl"] = layer.impl
+    return fields
+
+
+def _default_outputs(layer: FlatLayer) -> tuple[str, ...]:
+    """The outputs, if they are named as without `out`; else nothing."""
+    default = all(name == layer.name or name.startswith(f"{layer.name}:") for name in layer.outputs)
+    return layer.outputs if default else ()
+
+
+def _relocated(value: Any, node: Node, base: Path) -> Any:
+    """A weight whose file is named relative to `base`."""
+    if isinstance(value, dict) and isinstance(value.get("file"), str):
+        return {**value, "file": _relative(node.span.file.directory / value["file"], node.span, base)}
+    return value
+
+
+def _relative(path: Path, written: Span, base: Path) -> str:
+    """A path as it is to be written in `base`; one that was written in full stays as it is."""
+    if not path.is_relative_to(written.file.directory):
+        return path.as_posix()
+    return Path(os.path.relpath(path, base)).as_posix()
+
+
+def _weights(flat: FlatNetwork, base: Path) -> Any:
+    files: dict[str, list[str]] = {}
+    for entry in flat.weights:
+        files.setdefault(entry.prefix, []).append(_escaped(_relative(entry.path, entry.span, base)))
+    if set(files) == {""}:
+        return files[""]
+    return {prefix: paths[0] if len(paths) == 1 else paths for prefix, paths in files.items()}
+
+
+def _precision(flat: FlatNetwork) -> Any:
+    if not flat.precision.patterns:
+        return flat.precision.default.value
+    patterns = {pattern: dtype.value for pattern, dtype, _ in flat.precision.patterns}
+    return {"default": flat.precision.default.value, "layers": patterns}
+
+
+def _dim_sizes(dim: Dim) -> Any:
+    return dim.value if dim.is_static else list(dim.sizes)
+
+
+def _size(dim: Dim) -> Any:
+    """A size in a shape, where a declared dimension stands by its bare name."""
+    return str(dim) if isinstance(dim.expression, Symbol) else dim
+
+
+def _escaped(value: Any) -> Any:
+    """The same value with every dollar in text doubled, and dimensions as expressions."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Dim):
+        return value
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    return value
+
+
+def _yaml(value: Any) -> str:
+    """One value on one line."""
+    if isinstance(value, Dim):
+        return str(value) if value.is_static else _quoted(f"$({value})")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_yaml(str(key))}: {_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_yaml(item) for item in value) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _float(value)
+    return str(value) if isinstance(value, int) else _text(str(value))
+
+
+def _text(text: str) -> str:
+    plain_text = _PLAIN.fullmatch(text) and ": " not in text and not _NOT_TEXT.fullmatch(text)
+    return text if plain_text else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    escape = json.dumps(text, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\U{ord(match.group()):08x}", escape)
+
+
+def _float(value: float) -> str:
+    if value != value:
+        return ".nan"
+    if value in (float("inf"), float("-inf")):
+        return ".inf" if value > 0 else "-.inf"
+    text = repr(value)
+    # YAML 1.1 takes `1e-05` for text; `1.0e-05` is a number everywhere.
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text

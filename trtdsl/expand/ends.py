@@ -1,0 +1,118 @@
+"""What frames the layers: outputs, weights files and precision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import translate
+
+from trtdsl import nodes
+from trtdsl.errors import Note, suggest
+from trtdsl.expand.references import References
+from trtdsl.expand.scope import Scope
+from trtdsl.expand.values import DTYPES, PRECISIONS, Evaluator, Failed
+from trtdsl.flat import FlatLayer, FlatOutput, FlatPrecision, FlatWeightFile
+from trtdsl.nodes import Node
+from trtdsl.source import Span
+from trtdsl.types import DataType
+
+
+def read_outputs(node: Node | None, scope: Scope, references: References, span: Span) -> tuple[FlatOutput, ...]:
+    """The outputs of the network; those of the last layer when the document names none."""
+    if node is None:
+        return _last(scope, span, references.evaluator)
+    outputs: dict[str, FlatOutput] = {}
+    for name, place, entry in _entries(references.evaluator, scope, node):
+        if name in outputs:
+            references.evaluator.error(
+                scope,
+                "duplicate-name",
+                f"the output `{name}` is given twice",
+                place,
+                notes=[Note("first given here", outputs[name].span)],
+            )
+            continue
+        try:
+            outputs[name] = _output(name, place, entry, scope, references)
+        except Failed:
+            continue
+    return tuple(outputs.values())
+
+
+def _last(scope: Scope, span: Span, evaluator: Evaluator) -> tuple[FlatOutput, ...]:
+    if scope.previous is None:
+        evaluator.error(scope, "value", "the network has no layers, so it has no output", span)
+        return ()
+    return tuple(FlatOutput(tensor, tensor, None, span) for tensor in scope.previous.ports.values())
+
+
+def _entries(evaluator: Evaluator, scope: Scope, node: Node) -> Iterator[tuple[str, Span, Node]]:
+    """The name outside, its place, and what is said of it."""
+    if isinstance(node, nodes.Mapping):
+        for key, entry in node:
+            yield key.value, key.span, entry
+        return
+    for item in node.items if isinstance(node, nodes.Sequence) else (node,):
+        try:
+            yield evaluator.text(item, scope, "an output"), item.span, item
+        except Failed:
+            continue
+
+
+def _output(name: str, place: Span, entry: Node, scope: Scope, references: References) -> FlatOutput:
+    evaluator = references.evaluator
+    dtype = None
+    if isinstance(entry, nodes.Mapping):
+        fields = entry.as_dict()
+        if "dtype" in fields:
+            dtype = evaluator.word(fields["dtype"], scope, "`dtype`", DTYPES)
+        entry = fields["tensor"]
+    text = evaluator.text(entry, scope, "an output")
+    return FlatOutput(name, references.tensor(scope, text, entry.span), dtype, place)
+
+
+def read_weights(node: Node | None, scope: Scope, evaluator: Evaluator) -> tuple[FlatWeightFile, ...]:
+    """The weights files, with their paths made relative to the folder that this process works in."""
+    if node is None:
+        return ()
+    entries: list[tuple[str, Node]] = []
+    if isinstance(node, nodes.Mapping):
+        entries = [(key.value, entry) for key, entry in node]
+    else:
+        entries = [("", item) for item in (node.items if isinstance(node, nodes.Sequence) else (node,))]
+    files = []
+    for prefix, entry in entries:
+        for item in entry.items if isinstance(entry, nodes.Sequence) else (entry,):
+            try:
+                text = evaluator.text(item, scope, "a weights file")
+            except Failed:
+                continue
+            files.append(FlatWeightFile(prefix, item.span.file.directory / text, item.span))
+    return tuple(files)
+
+
+def read_precision(node: Node | None, layers: Sequence[FlatLayer], scope: Scope, evaluator: Evaluator) -> FlatPrecision:
+    """The precision section. A pattern that matches no layer is misspelt, or its layer is gone: an error."""
+    if node is None:
+        return FlatPrecision()
+    try:
+        if not isinstance(node, nodes.Mapping):
+            return FlatPrecision(evaluator.word(node, scope, "`precision`", PRECISIONS))
+        fields = node.as_dict()
+        default = DataType.FP32
+        if "default" in fields:
+            default = evaluator.word(fields["default"], scope, "`default`", PRECISIONS)
+    except Failed:
+        return FlatPrecision()
+    patterns = []
+    section = fields.get("layers")
+    for key, entry in section if isinstance(section, nodes.Mapping) else ():
+        matches = re.compile(translate(key.value)).match
+        if not any(matches(layer.name) for layer in layers):
+            hint = suggest(key.value, (layer.name for layer in layers))
+            evaluator.error(scope, "precision-pattern", f"`{key.value}` matches no layer", key.span, hint=hint)
+        try:
+            patterns.append((key.value, evaluator.word(entry, scope, "the precision", PRECISIONS), key.span))
+        except Failed:
+            continue
+    return FlatPrecision(default, tuple(patterns))

@@ -1,0 +1,370 @@
+"""Bodies of layers: repeat, foreach, when, sequences and modules become one flat list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from trtdsl import nodes
+from trtdsl.errors import Note
+from trtdsl.expand.references import References, Slots, Source
+from trtdsl.expand.rows import rows
+from trtdsl.expand.scope import FAILED, Names, Scope, Tensors, given_names
+from trtdsl.expand.values import PRECISIONS, Evaluator, Failed
+from trtdsl.flat import FlatLayer
+from trtdsl.modules import Module
+from trtdsl.names import LAYER_NAME, is_name
+from trtdsl.nodes import Node, Scalar, plain
+from trtdsl.ops.base import LAYER_KEYS, Op
+from trtdsl.source import Origin, Span, Use
+from trtdsl.types import DataType
+
+MAX_LAYERS = 1_000_000
+"""The most layers and iterations that a network may expand to."""
+MAX_DEPTH = 48
+"""How deep modules and sequences may nest once expanded."""
+
+IMPLEMENTATIONS = {name: name for name in ("native", "plugin", "auto")}
+_SEQUENCE = Slots("sequence", ("x",), 0)
+_OWN_KEYS = frozenset(LAYER_KEYS)
+
+CheckLayer = Callable[[Node, str], bool]
+"""Checks a layer against what its op or module takes; gives whether it is right."""
+
+
+class LimitReached(Exception):
+    """Expansion was given up; the reason has been reported."""
+
+
+class Expander:
+    """Turns the bodies of one document into `layers`."""
+
+    def __init__(
+        self,
+        catalogue: Mapping[str, type[Op]],
+        modules: Mapping[str, Module],
+        dims: Mapping[str, Any],
+        evaluator: Evaluator,
+        check_layer: CheckLayer,
+    ) -> None:
+        self.catalogue, self.modules, self.dims = catalogue, modules, dims
+        self.evaluator = evaluator
+        self.check_layer = check_layer
+        self.names = Names()
+        self.references = References(self.names, evaluator)
+        self.layers: list[FlatLayer] = []
+        self.slots: dict[str, Slots] = {}
+        self.given: dict[int, frozenset[str]] = {}
+        self.steps = 0
+        self.depth = 0
+
+    def body(self, scope: Scope, items: Sequence[Node]) -> None:
+        """Expand the layers of one body in order. A wrong one is reported, and nothing that reads it."""
+        for item in items:
+            if isinstance(item, nodes.Mapping) and item.get("foreach") is not None:
+                self._foreach(scope, item)
+            else:
+                self._layer(scope, item)
+
+    def given_names(self, items: Sequence[Node]) -> frozenset[str]:
+        """The names that a body gives outright, which no made-up name may take."""
+        # The tree outlives the expansion, so the identity of a body's tuple stands for the body.
+        if id(items) not in self.given:
+            self.given[id(items)] = frozenset(given_names(items))
+        return self.given[id(items)]
+
+    def _step(self, scope: Scope, span: Span) -> None:
+        self.steps += 1
+        if self.steps > MAX_LAYERS:
+            self.evaluator.error(scope, "limit", f"the network has more than {MAX_LAYERS:,} layers", span)
+            raise LimitReached
+
+    def _foreach(self, scope: Scope, item: nodes.Mapping) -> None:
+        fields = item.as_dict()
+        variables = scope.variables
+        layers = fields["layers"]
+        assert isinstance(layers, nodes.Sequence)
+        try:
+            for row in rows(self.evaluator, scope, fields):
+                self._step(scope, item.span)
+                scope.variables = {**variables, **row}
+                if "when" not in fields or self.evaluator.flag(fields["when"], scope, "`when`"):
+                    self.body(scope, layers.items)
+        except Failed:
+            scope.previous = FAILED
+        finally:
+            scope.variables = variables
+
+    def _layer(self, scope: Scope, node: Node) -> None:
+        fields = node.as_dict() if isinstance(node, nodes.Mapping) else {"op": node}
+        self._step(scope, node.span)
+        try:
+            kind = self._kind(scope, node, fields["op"])
+        except Failed:
+            scope.previous = FAILED
+            self._declare_failed(scope, fields.get("name"))
+            return
+        name = self._name(scope, kind, fields, node.span)
+        try:
+            result = self._repeated(scope, kind, name, fields, node.span)
+        except Failed:
+            result = FAILED
+            self._declare_failed(scope, fields.get("out"))
+        if result is not None:
+            self.names.tensors[scope.prefix + name] = scope.previous = result
+
+    def _kind(self, scope: Scope, node: Node, op: Node) -> str:
+        kind = self.evaluator.text(op, scope, "`op`")
+        computed = isinstance(op, Scalar) and op.value != kind
+        # What was written outright has been checked already.
+        if computed and not self.check_layer(node, kind):
+            raise Failed
+        return kind
+
+    def _name(self, scope: Scope, kind: str, fields: Mapping[str, Node], span: Span) -> str:
+        """The name of a layer within its scope; a made-up one where YAML gives none, or a wrong one."""
+        if "name" in fields:
+            node = fields["name"]
+            try:
+                return self._declare(scope, self.evaluator.text(node, scope, "`name`"), node.span)
+            except Failed:
+                self._declare_failed(scope, node)
+        name = self.names.automatic_name(scope, kind)
+        self.names.automatic.add(scope.prefix + name)
+        return self._declare(scope, name, span)
+
+    def _declare(self, scope: Scope, name: str, span: Span) -> str:
+        """Take a name. Raises Failed for one that is none, or is taken."""
+        if not is_name(name):
+            raise self.evaluator.error(scope, "value", f"`{name}` is no name: {LAYER_NAME.words}", span)
+        if name in scope.inputs:
+            raise self.evaluator.error(scope, "duplicate-name", f"`{name}` is an input's name already", span)
+        first = self.names.places.get(scope.prefix + name)
+        if first is None:
+            self.names.places[scope.prefix + name] = span
+            return name
+        made_up = scope.prefix + name in self.names.automatic
+        hint = "give that layer a `name`" if made_up else None
+        if first == span:
+            hint = "the layer is expanded more than once: put something that changes into its name"
+        note = Note("made up for this layer" if made_up else "first given here", first)
+        raise self.evaluator.error(
+            scope, "duplicate-name", f"the name `{name}` is given twice", span, hint=hint, notes=[note]
+        )
+
+    def _declare_failed(self, scope: Scope, node: Node | None) -> None:
+        """Let the names of a wrong layer be referred to, since they are not what is wrong."""
+        for item in node.items if isinstance(node, nodes.Sequence) else (node,):
+            if isinstance(item, Scalar) and isinstance(item.value, str):
+                self.names.tensors.setdefault(scope.prefix + item.value, FAILED)
+
+    def _repeated(self, scope: Scope, kind: str, name: str, fields: Mapping[str, Node], span: Span) -> Tensors | None:
+        sources = self.references.inputs(scope, fields.get("in"), self._slots(kind), span)
+        if "repeat" not in fields:
+            return self._once(scope, kind, name, fields, sources, span)
+        count = self.evaluator.count(fields["repeat"], scope, "`repeat`")
+        index = self.evaluator.text(fields["index"], scope, "`index`") if "index" in fields else "i"
+        result = _passed_on(sources)
+        for number in range(count):
+            self._step(scope, span)
+            inner = replace(scope, variables={**scope.variables, index: number})
+            here = {key: node for key, node in fields.items() if key != "out" or number == count - 1}
+            self._declare(scope, f"{name}.{number}", span)
+            result = self._once(inner, kind, f"{name}.{number}", here, sources, span)
+            if result is not None:
+                self.names.tensors[f"{scope.prefix}{name}.{number}"] = result
+                if number < count - 1 and sources:
+                    sources[0] = Source(self.references.only(scope, result, f"{name}.{number}", span))
+        return result
+
+    def _once(
+        self,
+        scope: Scope,
+        kind: str,
+        name: str,
+        fields: Mapping[str, Node],
+        sources: list[Source],
+        span: Span,
+    ) -> Tensors | None:
+        if "when" in fields and not self.evaluator.flag(fields["when"], scope, "`when`"):
+            passed = _passed_on(sources)
+            if passed is not None and "out" in fields:
+                self._rename(scope, fields["out"], passed)
+            return passed
+        precision = scope.precision
+        if "precision" in fields:
+            precision = self.evaluator.word(fields["precision"], scope, "`precision`", PRECISIONS)
+        if kind in self.catalogue:
+            return self._op(scope, kind, name, fields, sources, precision, span)
+        inner = Scope(f"{scope.prefix}{name}.", {}, uses=scope.uses, precision=precision, previous=_passed_on(sources))
+        result = (
+            self._sequence(scope, inner, fields)
+            if kind == "sequence"
+            else self._module(scope, inner, self.modules[kind], fields, sources, span)
+        )
+        if result is not None and "out" in fields:
+            self._rename(scope, fields["out"], result)
+        return result
+
+    def _op(
+        self,
+        scope: Scope,
+        kind: str,
+        name: str,
+        fields: Mapping[str, Node],
+        sources: list[Source],
+        precision: DataType | None,
+        span: Span,
+    ) -> Tensors:
+        op = self.catalogue[kind]
+        parameters = self._parameters(scope, fields)
+        impl = None
+        if "impl" in fields:
+            impl = self.evaluator.word(fields["impl"], scope, "`impl`", IMPLEMENTATIONS)
+        scoped = scope.prefix + name
+        ports = self._ports(scope, op, parameters)
+        tensors = [f"{scoped}:{port}" if port else scoped for port in ports]
+        if "out" in fields:
+            tensors = self._out(scope, fields["out"], len(ports))
+        layer = FlatLayer(
+            op.kind,
+            scoped,
+            tuple([source.tensor for source in sources]),
+            parameters,
+            tuple(tensors),
+            precision,
+            impl,
+            Origin(span, scope.uses),
+            tuple([source.span for source in sources]),
+        )
+        self.layers.append(layer)
+        return Tensors(dict(zip(ports, tensors, strict=True)))
+
+    def _parameters(self, scope: Scope, fields: Mapping[str, Node]) -> dict[str, Node]:
+        """All of them evaluated, so that every wrong one is reported."""
+        parameters, failed = {}, False
+        for key, node in fields.items():
+            if key not in _OWN_KEYS:
+                try:
+                    parameters[key] = self.evaluator.node(node, scope)
+                except Failed:
+                    failed = True
+        if failed:
+            raise Failed
+        return parameters
+
+    def _ports(self, scope: Scope, op: type[Op], parameters: Mapping[str, Node]) -> tuple[str, ...]:
+        """The names of the op's outputs, which may hang on its parameters."""
+        if op.output_names is Op.output_names:
+            return ("",)
+        values, failed = {}, False
+        for name, attribute in op.attributes.items():
+            node = parameters.get(name)
+            if node is None:
+                continue
+            try:
+                values[name] = attribute.type.parse(plain(node), self.dims)
+            except ValueError as error:
+                self.evaluator.error(scope, "parameter-value", f"{op.kind}: `{name}`: {error}", node.span)
+                failed = True
+        if failed:
+            raise Failed
+        return op(values).output_names
+
+    def _sequence(self, scope: Scope, inner: Scope, fields: Mapping[str, Node]) -> Tensors | None:
+        inner.variables, inner.parent = scope.variables, scope
+        layers = fields["layers"]
+        assert isinstance(layers, nodes.Sequence)
+        self._nested(inner, layers.items, layers.span)
+        return inner.previous
+
+    def _module(
+        self,
+        scope: Scope,
+        inner: Scope,
+        module: Module,
+        fields: Mapping[str, Node],
+        sources: list[Source],
+        span: Span,
+    ) -> Tensors | None:
+        inner.uses = (Use(module.name, span), *scope.uses)
+        inner.variables = self._arguments(scope, inner, module, fields)
+        inner.inputs = {
+            name: Tensors.single(source.tensor)
+            for name, source in zip(module.inputs, sources, strict=True)
+            if source.tensor is not None
+        }
+        self._nested(inner, module.layers, span)
+        if module.outputs is None:
+            return inner.previous
+        return Tensors(dict(self.outputs(inner, module.outputs)))
+
+    def _arguments(self, scope: Scope, inner: Scope, module: Module, fields: Mapping[str, Node]) -> dict[str, Any]:
+        """What the names inside a module stand for: its params, and the network's dimensions."""
+        values: dict[str, Any] = dict(self.dims)
+        for name, default in module.params.items():
+            if name in fields:
+                values[name] = plain(self.evaluator.node(fields[name], scope))
+            elif default is not None:
+                inner.variables = values
+                values[name] = plain(self.evaluator.node(default, inner))
+        return values
+
+    def _nested(self, inner: Scope, items: Sequence[Node], span: Span) -> None:
+        if self.depth >= MAX_DEPTH:
+            chain = " in ".join(dict.fromkeys(use.name for use in inner.uses)) or "sequences"
+            self.evaluator.error(inner, "limit", f"modules nest deeper than {MAX_DEPTH} levels: {chain}", span)
+            raise LimitReached
+        inner.given = self.given_names(items)
+        self.depth += 1
+        self.body(inner, items)
+        self.depth -= 1
+
+    def outputs(self, scope: Scope, node: Node) -> list[tuple[str, str]]:
+        """What a module gives out: tensors by port. Raises Failed."""
+        value = self.evaluator.node(node, scope)
+        entries: list[tuple[str, Node]] = [("", value)]
+        if isinstance(value, nodes.Mapping):
+            entries = [(key.value, entry) for key, entry in value]
+        elif isinstance(value, nodes.Sequence):
+            entries = [(str(plain(entry)), entry) for entry in value.items]
+        found = []
+        for port, entry in entries:
+            text = self.evaluator.text(entry, scope, "an output")
+            found.append((port, self.references.tensor(scope, text, entry.span)))
+        return found
+
+    def _out(self, scope: Scope, node: Node, count: int) -> list[str]:
+        """The scoped names that `out` gives to a layer's tensors."""
+        value = self.evaluator.node(node, scope)
+        items = value.items if isinstance(value, nodes.Sequence) else (value,)
+        if len(items) != count:
+            raise self.evaluator.error(scope, "value", f"`out` names {len(items)} of {count} outputs", node.span)
+        names = []
+        for item in items:
+            name = self.evaluator.text(item, scope, "`out`")
+            self._declare(scope, name, item.span)
+            self.names.tensors[scope.prefix + name] = Tensors.single(scope.prefix + name)
+            names.append(scope.prefix + name)
+        return names
+
+    def _rename(self, scope: Scope, node: Node, tensors: Tensors) -> None:
+        """Second names for the tensors of a module or sequence, which have their own from the layers inside."""
+        for name, tensor in zip(self._out(scope, node, len(tensors.ports)), tensors.ports.values(), strict=True):
+            self.names.tensors[name] = Tensors.single(tensor)
+
+    def _slots(self, kind: str) -> Slots:
+        if kind not in self.slots:
+            if kind == "sequence":
+                self.slots[kind] = _SEQUENCE
+            elif kind in self.modules:
+                inputs = self.modules[kind].inputs
+                self.slots[kind] = Slots(kind, inputs, len(inputs))
+            else:
+                self.slots[kind] = Slots.of_op(kind, self.catalogue[kind])
+        return self.slots[kind]
+
+
+def _passed_on(sources: Sequence[Source]) -> Tensors | None:
+    return Tensors.single(sources[0].tensor) if sources and sources[0].tensor is not None else None

@@ -1,0 +1,82 @@
+"""Scopes of names, and what a name stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trtdsl import nodes
+from trtdsl.nodes import Node, Scalar
+from trtdsl.source import Span, Use
+from trtdsl.types import DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """What a name stands for: tensors by port, a single one under `""`."""
+
+    ports: Mapping[str, str]
+
+    @classmethod
+    def single(cls, tensor: str) -> Tensors:
+        return cls({"": tensor})
+
+
+UNKNOWN = "?"
+"""The tensor of a layer that is wrong. Expansion goes on with it to find what else is wrong, and fails in the end."""
+
+FAILED = Tensors.single(UNKNOWN)
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names and variables that the layers of one body see.
+
+    `parent` is the scope around a sequence; a module has none, which makes it hygienic. `inputs` are the body's own
+    names for tensors from outside. `previous` is what a layer without `in` reads.
+    """
+
+    prefix: str
+    variables: Mapping[str, Any]
+    inputs: Mapping[str, Tensors] = field(default_factory=dict)
+    parent: Scope | None = None
+    uses: tuple[Use, ...] = ()
+    precision: DataType | None = None
+    previous: Tensors | None = None
+    given: frozenset[str] = frozenset()
+
+
+def given_names(items: Iterable[Node]) -> Iterator[str]:
+    """The names that the layers of a body are given outright, which no made-up name may take."""
+    for item in items:
+        if not isinstance(item, nodes.Mapping):
+            continue
+        if item.get("foreach") is not None:
+            if isinstance(layers := item.get("layers"), nodes.Sequence):
+                yield from given_names(layers.items)
+            continue
+        for node in (item.get("name"), item.get("out")):
+            for entry in node.items if isinstance(node, nodes.Sequence) else (node,):
+                if isinstance(entry, Scalar) and isinstance(entry.value, str):
+                    yield entry.value
+
+
+@dataclass(slots=True)
+class Names:
+    """All scoped names of the network: what they stand for, where they were given, and which were made up."""
+
+    tensors: dict[str, Tensors] = field(default_factory=dict)
+    places: dict[str, Span] = field(default_factory=dict)
+    automatic: set[str] = field(default_factory=set)
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def automatic_name(self, scope: Scope, kind: str) -> str:
+        """The next free name for a layer that has none: `relu`, then `relu_1`."""
+        number = self.counters.get(scope.prefix + kind, 0)
+        while True:
+            name = f"{kind}_{number}" if number else kind
+            number += 1
+            if name not in scope.given and scope.prefix + name not in self.places:
+                self.counters[scope.prefix + kind] = number
+                return name

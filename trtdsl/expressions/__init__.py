@@ -1,0 +1,9 @@
+"""`$name` and `$(expression)`: a small, bounded part of Python's expressions, over plain values and dimensions."""
+
+from __future__ import annotations
+
+from trtdsl.expressions.evaluation import evaluate
+from trtdsl.expressions.operations import Budget
+from trtdsl.expressions.parsing import ExpressionError, Template, parse
+
+__all__ = ["Budget", "ExpressionError", "Template", "evaluate", "parse"]

@@ -1,0 +1,84 @@
+"""The flat network: what is left of a document once params, includes, modules, repeat, foreach and when are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trtdsl import nodes
+from trtdsl.source import Origin, SourceFile, Span
+from trtdsl.types import DataType, Dim, Shape
+
+
+@dataclass(frozen=True)
+class FlatInput:
+    """An input of the network."""
+
+    name: str
+    shape: Shape
+    dtype: DataType
+    span: Span
+
+
+@dataclass(frozen=True)
+class FlatLayer:
+    """One layer with everything evaluated.
+
+    `name` is scoped and unique. `inputs` are names of tensors in the op's order, None where an optional one is left
+    out. `parameters` holds what YAML gives of the op's attributes and weights; a scalar may hold a Dim. `outputs` are
+    names of tensors, one per port of the op. `input_spans` has the place of each input that YAML names.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str | None, ...]
+    parameters: Mapping[str, nodes.Node]
+    outputs: tuple[str, ...]
+    precision: DataType | None
+    impl: str | None
+    origin: Origin
+    input_spans: tuple[Span | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class FlatOutput:
+    """An output of the network: the name it has outside, the tensor, and the type asked for."""
+
+    name: str
+    tensor: str
+    dtype: DataType | None
+    span: Span
+
+
+@dataclass(frozen=True)
+class FlatWeightFile:
+    """A weights file. Layers whose name starts with `prefix.` look their keys up in it, with the prefix removed."""
+
+    prefix: str
+    path: Path
+    span: Span
+
+
+@dataclass(frozen=True)
+class FlatPrecision:
+    """The type that layers compute in: a default, and patterns over scoped names, of which the last match wins."""
+
+    default: DataType = DataType.FP32
+    patterns: tuple[tuple[str, DataType, Span], ...] = ()
+
+
+@dataclass(frozen=True)
+class FlatNetwork:
+    """A network as one list of layers in execution order."""
+
+    name: str
+    description: str
+    dims: Mapping[str, Dim]
+    inputs: tuple[FlatInput, ...]
+    layers: tuple[FlatLayer, ...]
+    outputs: tuple[FlatOutput, ...]
+    file: SourceFile
+    weights: tuple[FlatWeightFile, ...] = ()
+    precision: FlatPrecision = field(default_factory=FlatPrecision)
+    build: nodes.Mapping | None = None
