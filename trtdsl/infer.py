@@ -11,6 +11,7 @@ from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import Input, OpError, Policy
 from trtdsl.types import DataType, TensorType, format_shape
 from trtdsl.weights.base import Weight, WeightSource
+from trtdsl.weights.sources import Stored
 
 
 def infer(graph: Graph, diagnostics: Diagnostics) -> Graph:
@@ -98,17 +99,17 @@ def _settle_weights(
 
 def _misfit(expected: tuple[int, ...] | None, source: WeightSource) -> str | None:
     """How a source differs from the shape the layer expects."""
-    actual, count = source.shape, source.count
-    if expected is None:
+    if expected is None or source.shape == expected:
         return None
-    if actual is not None:
-        return (
-            None if actual == expected else f" {format_shape(expected)}, {source.describe()} is {format_shape(actual)}"
-        )
-    if count is None or count == prod(expected):
-        return None
+    wanted, found = format_shape(expected), source.describe()
+    if source.shape is not None:
+        return f" {wanted}, {found} is {format_shape(source.shape)}"
     # A flat file has no shapes; all that can be told is how many elements there are.
-    return f" {format_shape(expected)}, which is {prod(expected)} elements, {source.describe()} has {count}"
+    if source.count is not None and source.count != prod(expected):
+        return f" {wanted}, which is {prod(expected)} elements, {found} has {source.count}"
+    if isinstance(source, Stored) and source.axes is not None and len(source.axes) != len(expected):
+        return f" {wanted}, `transpose` orders {len(source.axes)} axes"
+    return None
 
 
 def _transposed_hint(name: str, expected: tuple[int, ...] | None, actual: tuple[int, ...] | None) -> str | None:

@@ -67,12 +67,21 @@ class _Typing:
         return tuple(self._as(name, layer.precision, layer.origin) for name in layer.inputs)
 
     def _add(self, layer: Layer, inputs: tuple[str | None, ...], compute: DataType | None) -> None:
-        types = tuple(None if name is None else self.types[name] for name in inputs)
-        outputs = infer_layer(layer, types, compute or DataType.FP32)
+        outputs = self._infer(layer, inputs, compute or DataType.FP32)
         weights = {name: _typed(weight, compute) for name, weight in layer.weights.items()}
         self.types.update(zip(layer.outputs, outputs, strict=True))
         precision = compute or layer.precision
         self.layers.append(replace(layer, inputs=inputs, weights=weights, precision=precision))
+
+    def _infer(self, layer: Layer, inputs: tuple[str | None, ...], compute: DataType) -> tuple[TensorType, ...]:
+        if compute is DataType.FP32 and inputs == layer.inputs and self._as_before(inputs):
+            return tuple(self.graph.types[name] for name in layer.outputs)
+        types = tuple(None if name is None else self.types[name] for name in inputs)
+        return infer_layer(layer, types, compute)
+
+    def _as_before(self, inputs: tuple[str | None, ...]) -> bool:
+        """Whether these tensors still have the types that infer gave them."""
+        return all(name is None or self.types[name] is self.graph.types[name] for name in inputs)
 
     def _narrow(self, layer: Layer) -> None:
         """Bring what was computed in fp32 back to the layer's precision, under the name that readers know."""

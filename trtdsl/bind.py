@@ -1,0 +1,215 @@
+"""From flat layers to the Graph: parameters parsed, inputs counted, weights found, precision settled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import translate
+from typing import Any
+
+from trtdsl.errors import Diagnostics, suggest, used_at
+from trtdsl.flat import FlatLayer, FlatNetwork, FlatPrecision
+from trtdsl.graph import Graph, GraphInput, GraphOutput, Layer
+from trtdsl.nodes import Node, Scalar, plain
+from trtdsl.ops.base import Op, OpError, Policy, WeightParameter
+from trtdsl.source import Span
+from trtdsl.types import DataType, Dim, TensorType
+from trtdsl.weights.base import Weight
+from trtdsl.weights.library import FileUse, WeightLibrary
+from trtdsl.weights.resolve import Request, WeightResolver
+
+
+def bind(
+    flat: FlatNetwork,
+    catalogue: Mapping[str, type[Op]],
+    diagnostics: Diagnostics,
+    *,
+    weight_files: Sequence[FileUse] | None = None,
+    random_weights: bool = False,
+) -> Graph:
+    """The network as typed ops that hold handles on their weights; no element is read yet.
+
+    `weight_files` stands in for the files that the network names, `random_weights` for everything from files. Reports
+    every parameter, input and weight that does not fit, and raises NetworkError when there was any.
+    """
+    uses = weight_files_of(flat) if weight_files is None else weight_files
+    library = WeightLibrary(() if random_weights else uses, diagnostics)
+    resolver = WeightResolver(library, diagnostics, random_weights=random_weights)
+    precision = _Precision(flat.precision)
+    layers: list[Layer] = []
+    for flat_layer in flat.layers:
+        op_class = catalogue.get(flat_layer.op)
+        if op_class is None:
+            message = f"there is no op `{flat_layer.op}`"
+            hint, notes = suggest(flat_layer.op, catalogue), used_at(flat_layer.origin)
+            diagnostics.error("unknown-op", message, flat_layer.origin.span, hint=hint, notes=notes)
+        elif layer := _LayerBinder(flat_layer, op_class, flat.dims, diagnostics).bind(resolver, precision):
+            layers.append(layer)
+    resolver.finish()
+    diagnostics.end_stage()
+    return Graph(
+        flat.name,
+        tuple(GraphInput(entry.name, TensorType(entry.dtype, entry.shape), entry.span) for entry in flat.inputs),
+        tuple(layers),
+        tuple(GraphOutput(output.name, output.tensor, output.dtype, output.span) for output in flat.outputs),
+        flat.dims,
+    )
+
+
+def weight_files_of(flat: FlatNetwork) -> list[FileUse]:
+    """The weights files that a network names."""
+    return [FileUse(use.prefix, use.path, use.span) for use in flat.weights]
+
+
+class _LayerBinder:
+    """Binds one layer; reports all that is wrong with it."""
+
+    def __init__(self, flat: FlatLayer, op_class: type[Op], dims: Mapping[str, Dim], diagnostics: Diagnostics) -> None:
+        self.flat = flat
+        self.op_class = op_class
+        self.dims = dims
+        self.diagnostics = diagnostics
+        self.failed = False
+
+    def bind(self, resolver: WeightResolver, precision: _Precision) -> Layer | None:
+        """The layer, or None when what is wrong with it has been reported."""
+        flat = self.flat
+        self._check_names()
+        self._check_impl()
+        inputs = self._inputs()
+        values = self._values()
+        # Without all values it is not known which weights the layer has.
+        op = None if self.failed else self._op(values)
+        weights = dict(self._weights(op, resolver)) if op else {}
+        if op is None or len(weights) < len(op.weights):
+            return None
+        dtype, explicit = precision.of(flat)
+        spans = {name: node.span for name, node in flat.parameters.items()}
+        if place := self._place("in"):
+            spans["in"] = place
+        return Layer(flat.name, op, inputs, flat.outputs, flat.origin, weights, dtype, explicit, spans)
+
+    def _op(self, values: Mapping[str, Any]) -> Op | None:
+        try:
+            op = self.op_class(values)
+        except OpError as error:
+            self._error("parameter-value", error.message, self._place(error.at), error.hint)
+            return None
+        present = [name for name, declared in op.weight_parameters.items() if self._is_present(op, name, declared)]
+        if self.failed:
+            return None
+        return op if present == list(op.weights) else self.op_class(values, present)
+
+    def _check_names(self) -> None:
+        known = (*self.op_class.attributes, *self.op_class.weight_parameters)
+        for name, node in self.flat.parameters.items():
+            if name not in known:
+                # A whole list of names helps only where there are few.
+                listing = f"; it has {', '.join(known)}" if len(known) <= 8 and known else ""
+                hint = suggest(name, known)
+                self._error("unknown-parameter", f"{self.flat.op} has no `{name}`{listing}", node.span, hint)
+
+    def _check_impl(self) -> None:
+        if self.flat.impl == "plugin":
+            self._error("impl", f"{self.flat.op} has no plugin behind it", hint="leave `impl` out, or say `native`")
+
+    def _inputs(self) -> tuple[str | None, ...]:
+        """The input tensors, with None for every optional one that is left out."""
+        declared, given = self.op_class.inputs, self.flat.inputs
+        variadic = bool(declared) and declared[-1].variadic
+        needed = sum(not entry.optional for entry in declared)
+        lacking = None in given[:needed] or len(given) < needed
+        if lacking or (None in given if variadic else len(given) > len(declared)):
+            self._error("inputs", self._count_message(needed, variadic), self._place("in"), self._inputs_hint())
+        return given + (None,) * (len(declared) - variadic - len(given))
+
+    def _count_message(self, needed: int, variadic: bool) -> str:
+        declared = len(self.op_class.inputs)
+        takes = f"at least {needed}" if variadic else str(needed) if needed == declared else f"{needed} to {declared}"
+        got = sum(name is not None for name in self.flat.inputs)
+        return f"{self.flat.op} takes {takes} input{'' if takes.endswith('1') else 's'}, got {got}"
+
+    def _inputs_hint(self) -> str | None:
+        names = [entry.name for entry in self.op_class.inputs]
+        return f"`in: [{', '.join(names)}]`" if len(names) > 1 else None
+
+    def _values(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, declared in self.op_class.attributes.items():
+            node = self.flat.parameters.get(name)
+            if node is not None:
+                try:
+                    values[name] = declared.type.parse(plain(node), self.dims)
+                except ValueError as error:
+                    self._error("parameter-value", f"{name}: {error}", node.span)
+            elif declared.is_required:
+                self._error("missing-parameter", f"{self.flat.op} needs `{name}`, {declared.type.describe()}")
+        return values
+
+    def _is_present(self, op: Op, name: str, declared: WeightParameter) -> bool:
+        """Whether this use has a weight: as YAML says, where the op leaves it open."""
+        node = self.flat.parameters.get(name)
+        if node is None:
+            return name in op.weights
+        if _is_false(node):
+            if not declared.optional and name in op.weights:
+                hint = f"`{declared.when}: false`" if declared.when else None
+                self._error("parameter-value", f"{op.kind} cannot do without its {name}", node.span, hint)
+            return False
+        if declared.when is not None and not op.values[declared.when]:
+            self._error("parameter-value", f"`{name}` is given, but `{declared.when}` is false", node.span)
+        return True
+
+    def _weights(self, op: Op, resolver: WeightResolver) -> Iterator[tuple[str, Weight]]:
+        for name in op.weights:
+            node = self.flat.parameters.get(name)
+            weight = resolver.resolve(
+                Request(
+                    layer=self.flat.name,
+                    name=name,
+                    override=node,
+                    origin=self.flat.origin,
+                    floats=op.weight_parameters[name].floats,
+                    scales=op.policy is Policy.ACCUMULATE or name == "other",
+                )
+            )
+            if weight is not None:
+                yield name, weight
+
+    def _place(self, key: str | None) -> Span | None:
+        if key == "in":
+            return next((span for span in self.flat.input_spans if span), None)
+        node = self.flat.parameters.get(key or "")
+        return node.span if node else None
+
+    def _error(self, code: str, message: str, span: Span | None = None, hint: str | None = None) -> None:
+        self.failed = True
+        self.diagnostics.error(
+            code,
+            f"{self.flat.name}: {message}",
+            span or self.flat.origin.span,
+            hint=hint,
+            notes=used_at(self.flat.origin),
+        )
+
+
+def _is_false(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is False
+
+
+class _Precision:
+    """The type each layer computes in: its own, or the last pattern's that matches it, or the network's."""
+
+    def __init__(self, flat: FlatPrecision) -> None:
+        self.default = flat.default
+        self.patterns = flat.patterns
+        self._matchers = [re.compile(translate(pattern)).match for pattern, _, _ in flat.patterns]
+
+    def of(self, layer: FlatLayer) -> tuple[DataType, bool]:
+        """The type, and whether it was asked for this layer in particular."""
+        if layer.precision is not None:
+            return layer.precision, True
+        for matches, (_, dtype, _) in zip(reversed(self._matchers), reversed(self.patterns), strict=True):
+            if matches(layer.name):
+                return dtype, True
+        return self.default, False
