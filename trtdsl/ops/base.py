@@ -74,7 +74,7 @@ class Attribute(Generic[T]):
     help: str
     name: str = field(default="", init=False)
 
-    def __set_name__(self, owner: type, name: str) -> None:
+    def __set_name__(self, owner: object, name: str) -> None:
         object.__setattr__(self, "name", name.rstrip("_"))
 
     @property
@@ -82,10 +82,10 @@ class Attribute(Generic[T]):
         return self.default is REQUIRED
 
     @overload
-    def __get__(self, instance: None, owner: type) -> Attribute[T]: ...
+    def __get__(self, instance: None, owner: object) -> Attribute[T]: ...
     @overload
-    def __get__(self, instance: Op, owner: type) -> T: ...
-    def __get__(self, instance: Op | None, owner: type) -> Attribute[T] | T:
+    def __get__(self, instance: Op, owner: object) -> T: ...
+    def __get__(self, instance: Op | None, owner: object) -> Attribute[T] | T:
         if instance is None:
             return self
         value: T = instance.values[self.name]

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from trtdsl.errors import BuildError, Diagnostic, used_at
 from trtdsl.graph import Graph, Layer
+from trtdsl.ops.base import OpError
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import Arithmetic, DataType, Dim, Expression, Shape, Symbol, TensorType
 from trtdsl.weights import to_storage
@@ -18,6 +20,12 @@ _DIM_OPERATIONS = {"+": "SUM", "-": "SUB", "*": "PROD", "//": "FLOOR_DIV", "min"
 
 class RefusedError(Exception):
     """TensorRT gave no layer for a call."""
+
+
+def impossible(layer: Layer, error: OpError) -> BuildError:
+    """The error for what an op knows that this runtime cannot do."""
+    message = f"{layer.name}: {error.message}"
+    return BuildError([Diagnostic("tensorrt-type", message, layer.span(error.at), error.hint, used_at(layer.origin))])
 
 
 class Api(Protocol):

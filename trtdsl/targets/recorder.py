@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from trtdsl.graph import Graph, Layer
-from trtdsl.targets.network import LayerNet, NetworkState
+from trtdsl.ops.base import OpError
+from trtdsl.targets.network import LayerNet, NetworkState, impossible
 from trtdsl.targets.runtime import LATEST, Runtime
 from trtdsl.types import DataType, format_shape
 
@@ -23,7 +24,10 @@ class LayerCalls:
 
 
 def record(graph: Graph, runtime: Runtime = LATEST) -> Iterator[LayerCalls]:
-    """The calls of each layer of a typed graph, in order, as Python statements on `network` and `trt`."""
+    """The calls of each layer of a typed graph, in order, as Python statements on `network` and `trt`.
+
+    Raises BuildError for a layer that the runtime is known to lack.
+    """
     recorder = _Recorder()
     state = NetworkState(recorder, runtime, graph)
     for entry in graph.inputs:
@@ -31,7 +35,11 @@ def record(graph: Graph, runtime: Runtime = LATEST) -> Iterator[LayerCalls]:
     for layer in graph.layers:
         recorder.statements = []
         net = LayerNet(state, layer, graph.types)
-        result = layer.op.to_tensorrt(net, *(None if name is None else state.tensors[name] for name in layer.inputs))
+        inputs = (None if name is None else state.tensors[name] for name in layer.inputs)
+        try:
+            result = layer.op.to_tensorrt(net, *inputs)
+        except OpError as error:
+            raise impossible(layer, error) from error
         outputs = result if isinstance(result, tuple) else (result,)
         for name, tensor in zip(layer.outputs, outputs, strict=True):
             state.tensors[name] = recorder.named(name, tensor)
@@ -56,6 +64,9 @@ class _Symbol:
 class _RecordedLayer:
     """Writes down what is set on a layer."""
 
+    _text: str
+    _recorder: _Recorder
+
     def __init__(self, text: str, recorder: _Recorder) -> None:
         object.__setattr__(self, "_text", text)
         object.__setattr__(self, "_recorder", recorder)
@@ -64,7 +75,7 @@ class _RecordedLayer:
         self._recorder.statements.append(f"{self._text}.{name} = {value!r}")
 
     def __repr__(self) -> str:
-        return str(self._text)
+        return self._text
 
     def get_output(self, index: int) -> _Symbol:
         return _Symbol(f"{self._text}.get_output({index})")

@@ -51,6 +51,11 @@ class Runtime:
         return self.can_be_strongly_typed
 
     @property
+    def has_bf16_deconvolution(self) -> bool:
+        """Whether the builder takes deconvolutions in bf16; RTX refuses all of them."""
+        return DataType.BF16 in self.dtypes and not self.is_rtx
+
+    @property
     def shape_dtype(self) -> DataType:
         """The element type of shape tensors."""
         return DataType.INT64 if self.can_be_strongly_typed else DataType.INT32

@@ -10,7 +10,8 @@ import numpy as np
 
 from trtdsl.errors import BuildError, Diagnostic, used_at
 from trtdsl.graph import Graph, GraphOutput, Layer
-from trtdsl.targets.network import LayerNet, NetworkState, RefusedError
+from trtdsl.ops.base import OpError
+from trtdsl.targets.network import LayerNet, NetworkState, RefusedError, impossible
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.weak_typing import WeakTyping
 from trtdsl.types import DataType, TensorType
@@ -102,6 +103,8 @@ def _emit_layer(layer: Layer, state: NetworkState, log: MessageLog, names: _Name
         for name, tensor, expected in zip(layer.outputs, outputs, net.output_types, strict=True):
             _check_type(tensor, expected, state.runtime, typing)
             state.tensors[name] = tensor
+    except OpError as error:
+        raise impossible(layer, error) from error
     except (RefusedError, TypeError, ValueError, RuntimeError) as error:
         raise _refused(layer, f"{error}: {_said(log)}") from error
     if errors := log.take_errors():
@@ -160,6 +163,10 @@ def _mark_output(output: GraphOutput, state: NetworkState, network: Any) -> None
         layer.name = f"{output.name}/output"
         layer.metadata = f"{output.span.file.name}:{output.span.line}"
         tensor = layer.get_output(0)
+    namesake = state.tensors.get(output.name)
+    if namesake is not None and namesake is not tensor:
+        # An output that is cast for delivery often bears the name of what it was cast from.
+        namesake.name = f"{output.name}/inner"
     tensor.name = output.name
     network.mark_output(tensor)
 

@@ -1,0 +1,142 @@
+"""Every op in every case against TensorRT-RTX: its shapes and types equal infer's, and its builder takes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.ops.harness import POINTS, Case, cases
+from trtdsl.errors import BuildError
+from trtdsl.graph import Graph
+from trtdsl.ops import CATALOGUE
+from trtdsl.targets.recorder import record
+from trtdsl.targets.runtime import Runtime, find_runtime
+from trtdsl.targets.tensorrt import emit
+from trtdsl.types import DataType, TensorType
+
+ALL = list(cases())
+every_case = pytest.mark.parametrize("case", ALL, ids=[case.id for case in ALL])
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Rtx:
+    pytest.importorskip("tensorrt_rtx", reason="needs tensorrt_rtx: pip install 'trtdsl[rtx]'")
+    return Rtx(find_runtime("rtx"))
+
+
+class Rtx:
+    """TensorRT-RTX's builder, and what its logger hears."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.trt = runtime.module
+        self.errors: list[str] = []
+        self._logger = _make_logger(self.trt, self.errors)
+        self.builder = self.trt.Builder(self._logger)
+
+    def take_errors(self) -> list[str]:
+        taken, self.errors[:] = list(self.errors), []
+        return taken
+
+    def emit(self, graph: Graph) -> tuple[Any, Any]:
+        """The network of a graph, and what has to outlive it."""
+        self.errors.clear()
+        network = self.builder.create_network(self.runtime.network_flags(strongly_typed=True))
+        return network, emit(graph, network, self.runtime, self, strongly_typed=True)
+
+    def build(self, graph: Graph) -> Any:
+        """The serialized engine, or None."""
+        network, alive = self.emit(graph)
+        config = self.builder.create_builder_config()
+        profile = self.builder.create_optimization_profile()
+        for entry in graph.inputs:
+            sizes = zip(*(dim.sizes for dim in entry.type.shape), strict=True)
+            low, middle, high = tuple(sizes) or ((), (), ())
+            profile.set_shape(entry.name, low, middle, high)
+        config.add_optimization_profile(profile)
+        plan = self.builder.build_serialized_network(network, config)
+        del alive
+        return plan
+
+
+def _make_logger(trt: Any, errors: list[str]) -> Any:
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            # Without a GPU the builder says so, which is no news.
+            if severity <= trt.ILogger.ERROR and "cudaError" not in message:
+                errors.append(message)
+
+    return Logger()
+
+
+def written(graph: Graph) -> dict[str, TensorType]:
+    """The types of the tensors that are there: the typing pass leaves out casts that nobody reads."""
+    names = [entry.name for entry in graph.inputs] + [name for layer in graph.layers for name in layer.outputs]
+    return {name: graph.types[name] for name in names}
+
+
+def tensors(network: Any, graph: Graph) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Shape and type of every tensor of the graph, by its name there, as TensorRT has them."""
+    found = [network.get_input(index) for index in range(network.num_inputs)]
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        found += [layer.get_output(position) for position in range(layer.num_outputs)]
+    inside = {output.name: output.tensor for output in graph.outputs}
+    return {inside.get(tensor.name, tensor.name): (tuple(tensor.shape), tensor.dtype) for tensor in found}
+
+
+@every_case
+def test_types_equal_tensorrts_own(case: Case, rtx: Rtx) -> None:
+    graph = case.graph()
+    network, alive = rtx.emit(graph)
+    actual = tensors(network, graph)
+    for name, expected in written(graph).items():
+        shape, dtype = actual[name]
+        assert dtype == rtx.runtime.data_type(expected.dtype), name
+        assert len(shape) == expected.rank, name
+        for size, dim in zip(shape, expected.shape, strict=True):
+            assert size in (-1, *dim.sizes) if not dim.is_static else size in (-1, dim.value), name
+    del alive
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("case", [case for case in ALL if case.is_dynamic], ids=lambda case: case.id)
+def test_sizes_of_dynamic_networks_equal_those_of_static_ones(case: Case, point: str, rtx: Rtx) -> None:
+    graph = case.at(point).graph()
+    network, alive = rtx.emit(graph)
+    actual = tensors(network, graph)
+    for name, expected in written(case.graph()).items():
+        sizes = tuple(getattr(dim.sizes, point) for dim in expected.shape)
+        assert actual[name] == (sizes, rtx.runtime.data_type(expected.dtype)), name
+    del alive
+
+
+@every_case
+def test_builder_takes_the_network(case: Case, rtx: Rtx) -> None:
+    plan = rtx.build(case.graph())
+    assert plan is not None, rtx.take_errors()
+    assert plan.nbytes > 0
+
+
+@every_case
+def test_lowering_needs_no_tensorrt(case: Case) -> None:
+    assert [calls.layer.name for calls in record(case.graph())]
+
+
+def test_a_deconvolution_in_bf16_is_refused_before_the_builder_fails(rtx: Rtx) -> None:
+    case = next(case for case in cases("conv") if case.layer["op"] == "deconv")
+    graph = replace(case, precision=DataType.BF16).graph()
+    with pytest.raises(BuildError, match="does not deconvolve in bf16"):
+        rtx.emit(graph)
+    with pytest.raises(BuildError, match="does not deconvolve in bf16"):
+        list(record(graph))
+
+
+@pytest.mark.parametrize("kind", sorted({op.kind for op in CATALOGUE.values()}))
+def test_every_op_has_a_case(kind: str) -> None:
+    assert any(CATALOGUE[case.layer["op"]].kind == kind for case in ALL)

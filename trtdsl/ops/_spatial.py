@@ -1,0 +1,126 @@
+"""What ops on spatial axes share: values per axis, padding, window arithmetic, and 1-d done as 2-d."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from trtdsl.ops._axes import of_type
+from trtdsl.ops.attributes import Pairs, Same
+from trtdsl.ops.base import Net, OpError
+from trtdsl.types import Dim, Shape, TensorType, format_shape
+
+T = TypeVar("T")
+
+
+def spatial_rank(kind: str, x: TensorType) -> int:
+    """The number of axes after batch and channels: 1 to 3. Raises OpError for inputs of other ranks."""
+    if not 3 <= x.rank <= 5:
+        raise OpError(
+            f"{kind} takes [batch, channels, ...] with 1 to 3 spatial axes, the input is {format_shape(x.shape)}",
+            hint="`unsqueeze` adds an axis" if x.rank == 2 else None,
+        )
+    return x.rank - 2
+
+
+def per_axis(values: Sequence[T], rank: int, at: str) -> tuple[T, ...]:
+    """One value for each of `rank` spatial axes; a single one stands for all of them."""
+    if len(values) == 1:
+        return tuple(values) * rank
+    if len(values) != rank:
+        raise OpError(f"{at} has {len(values)} values, the input has {_axes(rank)}", at=at)
+    return tuple(values)
+
+
+def _axes(rank: int) -> str:
+    return f"{rank} spatial ax{'i' if rank == 1 else 'e'}s"
+
+
+def padding_per_axis(padding: Same | Pairs, rank: int) -> Same | Pairs:
+    """Elements before and after each spatial axis, or the word that stands for as many as it takes."""
+    return padding if isinstance(padding, str) else per_axis(padding, rank, "padding")
+
+
+def static_channels(kind: str, x: TensorType) -> int:
+    """The size of axis 1. Raises OpError when it is dynamic: weights have a fixed one."""
+    if not x.shape[1].is_static:
+        raise OpError(f"{kind} needs a fixed number of channels, axis 1 of the input is {x.shape[1]}")
+    return x.shape[1].value
+
+
+def check_divides(groups: int, channels: int, what: str, at: str = "groups") -> None:
+    if channels % groups:
+        raise OpError(f"{at} {groups} does not divide the {channels} {what}", at=at)
+
+
+def extents(kernel_size: Sequence[int], dilation: Sequence[int], rank: int) -> tuple[int, ...]:
+    """The elements from the first to the last tap of a dilated kernel, on each spatial axis."""
+    kernel = per_axis(kernel_size, rank, "kernel_size")
+    return tuple((size - 1) * step + 1 for size, step in zip(kernel, per_axis(dilation, rank, "dilation"), strict=True))
+
+
+def window_count(size: Dim, window: int, stride: int, pad: tuple[int, int]) -> Dim:
+    """How many windows fit on one axis. Raises OpError when none does."""
+    padded = size + sum(pad)
+    if min(padded.sizes) < window:
+        shown = f"{size}" if size.is_static else f"{size} = {min(size.sizes)}"
+        with_padding = f" with padding {pad[0]} + {pad[1]}" if any(pad) else ""
+        raise OpError(f"a window of {window} does not fit into an axis of size {shown}{with_padding}", at="kernel_size")
+    return (padded - window + stride) // stride
+
+
+class Plane:
+    """How a lowering sees its spatial axes: TensorRT takes 2 or 3, so a single one is given a second of size 1.
+
+    Made for a layer of one input and one output.
+    """
+
+    def __init__(self, net: Net) -> None:
+        self._net, self._x, self._y = net, of_type(net.input_types[0]), net.output_types[0]
+        self.rank = self._x.rank - 2
+        self._is_line = self.rank == 1
+
+    def enter(self, tensor: Any) -> Any:
+        """The input as TensorRT's layer takes it."""
+        return self._net.reshape(tensor, self._x.shape, self._shape()) if self._is_line else tensor
+
+    def _shape(self) -> Shape:
+        return _with_unit(self._x.shape) if self._is_line else self._x.shape
+
+    def leave(self, layer: Any) -> Any:
+        """The layer, or its output without the axis that was added."""
+        if not self._is_line:
+            return layer
+        return self._net.reshape(layer.get_output(0), _with_unit(self._y.shape), self._y.shape)
+
+    def spread(self, values: Sequence[T], at: str, neutral: T) -> tuple[T, ...]:
+        """The values of parameter `at` for each axis of the layer; the added axis takes `neutral`."""
+        spread = per_axis(values, self.rank, at)
+        return (*spread, neutral) if self._is_line else spread
+
+    def pad(self, layer: Any, padding: Same | Pairs) -> None:
+        """Give a convolution, deconvolution or pooling layer its padding."""
+        if isinstance(padding, str):
+            modes = self._net.trt.PaddingMode
+            layer.padding_mode = modes.SAME_UPPER if padding == "same" else modes.SAME_LOWER
+            return
+        pairs = self.spread(padding, "padding", (0, 0))
+        layer.pre_padding = tuple(before for before, _ in pairs)
+        layer.post_padding = tuple(after for _, after in pairs)
+
+    def zero_pad(self, tensor: Any, padding: Pairs) -> Any:
+        """What `enter` gave, with zeros around its spatial axes as elements like any other."""
+        pairs = ((0, 0), (0, 0), *self.spread(padding, "padding", (0, 0)))
+        start = tuple(Dim.of(-before) for before, _ in pairs)
+        size = tuple(dim + sum(pair) for dim, pair in zip(self._shape(), pairs, strict=True))
+        return self._net.slice(tensor, start, size, (1,) * len(size), "FILL")
+
+
+def _with_unit(shape: Shape) -> Shape:
+    return (*shape, Dim.of(1))
+
+
+def map_spatial(x: TensorType, channels: Dim | int, change: Callable[[int, Dim], Dim]) -> TensorType:
+    """The type with other channels, and each spatial axis changed by `change(axis, size)`, counted from 0."""
+    spatial = tuple(change(axis, size) for axis, size in enumerate(x.shape[2:]))
+    return x.with_shape((x.shape[0], channels, *spatial))

@@ -1,0 +1,252 @@
+"""Normalisations: with stored statistics, and with those of the input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from trtdsl.ops._axes import of_type
+from trtdsl.ops._spatial import check_divides, spatial_rank, static_channels
+from trtdsl.ops.attributes import Bool, Float, Int, Ints, Maybe
+from trtdsl.ops.base import Net, Op, OpError, Policy, attribute, tensor
+from trtdsl.ops.base import weight as declare_weight
+from trtdsl.types import FLOATS, Dim, Shape, TensorType, format_shape, volume
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_EPS = "added to the variance, so that it is never zero"
+
+
+class BatchNorm(Op):
+    """Normalisation by stored statistics, as torch.nn.BatchNorm1d, BatchNorm2d and BatchNorm3d in eval mode.
+
+    `(x - running_mean) / sqrt(running_var + eps) * weight + bias` per channel, folded in fp32 to one scale and shift.
+    """
+
+    kind = "batch_norm"
+    example = "{op: batch_norm}"
+    x = tensor(FLOATS, help="[batch, channels, ...] with up to 3 spatial axes")
+    eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
+    affine = attribute(Bool(), default=True, help="has a weight and a bias")
+    weight = declare_weight("[channels], scale after normalisation", when="affine")
+    bias = declare_weight("[channels], shift after normalisation", when="affine")
+    running_mean = declare_weight("[channels]")
+    running_var = declare_weight("[channels]")
+
+    def infer(self, x: TensorType) -> TensorType:
+        if not 2 <= x.rank <= 5:
+            raise OpError(
+                f"batch_norm takes [batch, channels, ...] of 2 to 5 axes, the input is {format_shape(x.shape)}"
+            )
+        static_channels(self.kind, x)
+        return x
+
+    def weight_shapes(self, x: TensorType) -> dict[str, tuple[int, ...] | None]:
+        return dict.fromkeys(self.weights, (static_channels(self.kind, x),))
+
+    def to_tensorrt(self, net: Net, x: Any) -> Any:
+        x_type = of_type(net.input_types[0])
+        scale, shift = self._fold(net)
+        if x_type.rank >= 4:
+            weights = net.typed_weights(shift), net.typed_weights(scale), net.weights("power")
+            return net.add_scale_nd(x, net.trt.ScaleMode.CHANNEL, *weights, 1)
+        shape = (1, scale.size) + (1,) * (x_type.rank - 2)
+        scaled = net.elementwise("PROD", x, net.constant(scale, shape=shape))
+        return net.elementwise("SUM", scaled, net.constant(shift, shape=shape))
+
+    def _fold(self, net: Net) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        import numpy as np
+
+        scale = 1 / np.sqrt(net.weight_array("running_var") + np.float32(self.eps))
+        if self.weight:
+            scale = scale * net.weight_array("weight")
+        shift = -net.weight_array("running_mean") * scale
+        return scale, shift + net.weight_array("bias") if self.bias else shift
+
+
+class InstanceNorm(Op):
+    """Normalisation of each channel of each sample over its spatial axes, as torch.nn.InstanceNorm1d, 2d and 3d.
+
+    `(x - mean) / sqrt(variance + eps)`, then `weight` and `bias` where `affine` asks for them.
+    """
+
+    kind = "instance_norm"
+    policy = Policy.ACCUMULATE
+    example = "{op: instance_norm}"
+    x = tensor(FLOATS, help="[batch, channels, ...] with 1 to 3 spatial axes")
+    eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
+    affine = attribute(Bool(), default=False, help="has a weight and a bias")
+    weight = declare_weight("[channels], scale after normalisation", when="affine")
+    bias = declare_weight("[channels], shift after normalisation", when="affine")
+
+    def infer(self, x: TensorType) -> TensorType:
+        spatial_rank(self.kind, x)
+        static_channels(self.kind, x)
+        return x
+
+    def weight_shapes(self, x: TensorType) -> dict[str, tuple[int, ...] | None]:
+        return dict.fromkeys(self.weights, (static_channels(self.kind, x),))
+
+    def to_tensorrt(self, net: Net, x: Any) -> Any:
+        x_type = of_type(net.input_types[0])
+        shape = (1, x_type.shape[1].value) + (1,) * (x_type.rank - 2)
+        scale, shift = _factor(net, "weight", self.weight, shape, 1.0), _factor(net, "bias", self.bias, shape, 0.0)
+        return _add_normalization(net, x, scale, shift, range(2, x_type.rank), self.eps)
+
+
+class LayerNorm(Op):
+    """Normalisation over the last axes, as torch.nn.LayerNorm: `(x - mean) / sqrt(variance + eps) * weight + bias`."""
+
+    kind = "layer_norm"
+    policy = Policy.ACCUMULATE
+    example = "{op: layer_norm, eps: 1e-6}"
+    x = tensor(FLOATS, help="[..., *normalized_shape]")
+    normalized_shape = attribute(
+        Maybe(Ints(minimum=1)), default=None, help="sizes of the axes that are normalised; by default the last axis"
+    )
+    eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
+    elementwise_affine = attribute(Bool(), default=True, help="has a weight and a bias")
+    weight = declare_weight("[*normalized_shape], scale after normalisation", when="elementwise_affine")
+    bias = declare_weight("[*normalized_shape], shift after normalisation", optional=True, when="elementwise_affine")
+
+    def infer(self, x: TensorType) -> TensorType:
+        normalized = _normalized(self.kind, self.normalized_shape, x)
+        if self.weights:
+            _static_sizes(self.kind, normalized)
+        return x
+
+    def weight_shapes(self, x: TensorType) -> dict[str, tuple[int, ...] | None]:
+        normalized = _normalized(self.kind, self.normalized_shape, x)
+        return {name: _static_sizes(self.kind, normalized) for name in self.weights}
+
+    def to_tensorrt(self, net: Net, x: Any) -> Any:
+        x_type = of_type(net.input_types[0])
+        normalized = _normalized(self.kind, self.normalized_shape, x_type)
+        first = x_type.rank - len(normalized)
+        # Ones broadcast where nothing is learned, so those axes may be dynamic.
+        shape = (1,) * first + tuple(dim.value if self.weights else 1 for dim in normalized)
+        scale, shift = _factor(net, "weight", self.weight, shape, 1.0), _factor(net, "bias", self.bias, shape, 0.0)
+        return _add_normalization(net, x, scale, shift, range(first, x_type.rank), self.eps)
+
+
+class GroupNorm(Op):
+    """Normalisation of groups of channels, each with its spatial axes, as torch.nn.GroupNorm."""
+
+    kind = "group_norm"
+    policy = Policy.ACCUMULATE
+    example = "{op: group_norm, num_groups: 32}"
+    x = tensor(FLOATS, help="[batch, channels, ...]")
+    num_groups = attribute(Int(minimum=1), help="groups that the channels are divided into")
+    eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
+    affine = attribute(Bool(), default=True, help="has a weight and a bias")
+    weight = declare_weight("[channels], scale after normalisation", when="affine")
+    bias = declare_weight("[channels], shift after normalisation", when="affine")
+
+    def infer(self, x: TensorType) -> TensorType:
+        if x.rank < 2:
+            raise OpError(f"group_norm takes [batch, channels, ...], the input is {format_shape(x.shape)}")
+        check_divides(self.num_groups, static_channels(self.kind, x), "input channels", "num_groups")
+        return x
+
+    def weight_shapes(self, x: TensorType) -> dict[str, tuple[int, ...] | None]:
+        return dict.fromkeys(self.weights, (static_channels(self.kind, x),))
+
+    def to_tensorrt(self, net: Net, x: Any) -> Any:
+        x_type = of_type(net.input_types[0])
+        batch, channels, *spatial = x_type.shape
+        groups = self.num_groups
+        # TensorRT's own groups take a scale per group or one per channel, as the version has it: make each group a row.
+        rows: Shape = (batch, Dim.of(groups), volume(spatial) * (channels.value // groups))
+        ones, zeros = (
+            net.constant([1.0] * groups, shape=(1, groups, 1)),
+            net.constant([0.0] * groups, shape=(1, groups, 1)),
+        )
+        normalised = _add_normalization(net, net.reshape(x, x_type.shape, rows), ones, zeros, (2,), self.eps)
+        result = net.reshape(normalised.get_output(0), rows, x_type.shape)
+        shape = (1, channels.value) + (1,) * len(spatial)
+        if self.weight:
+            result = net.elementwise("PROD", result, net.weight_tensor("weight", shape))
+        if self.bias:
+            result = net.elementwise("SUM", result, net.weight_tensor("bias", shape))
+        return result
+
+
+class RMSNorm(Op):
+    """Division by the root mean square of the last axes, as torch.nn.RMSNorm: `x / sqrt(mean(x^2) + eps) * weight`."""
+
+    kind = "rms_norm"
+    policy = Policy.ACCUMULATE
+    example = "{op: rms_norm, eps: 1e-6}"
+    x = tensor(FLOATS, help="[..., *normalized_shape]")
+    normalized_shape = attribute(
+        Maybe(Ints(minimum=1)), default=None, help="sizes of the axes that are normalised; by default the last axis"
+    )
+    eps = attribute(
+        Float(minimum=0), default=2.0**-23, help="added to the mean square; by default fp32's machine epsilon"
+    )
+    elementwise_affine = attribute(Bool(), default=True, help="has a weight")
+    weight = declare_weight("[*normalized_shape], scale after normalisation", when="elementwise_affine")
+
+    def infer(self, x: TensorType) -> TensorType:
+        normalized = _normalized(self.kind, self.normalized_shape, x)
+        if self.weights:
+            _static_sizes(self.kind, normalized)
+        return x
+
+    def weight_shapes(self, x: TensorType) -> dict[str, tuple[int, ...] | None]:
+        normalized = _normalized(self.kind, self.normalized_shape, x)
+        return {name: _static_sizes(self.kind, normalized) for name in self.weights}
+
+    def to_tensorrt(self, net: Net, x: Any) -> Any:
+        x_type = of_type(net.input_types[0])
+        normalized = _normalized(self.kind, self.normalized_shape, x_type)
+        first = x_type.rank - len(normalized)
+        square = net.elementwise("PROD", x, x)
+        mean = net.reduce("AVG", square, tuple(range(first, x_type.rank)), True)
+        padded = net.elementwise("SUM", mean, net.constant(self.eps, shape=(1,) * x_type.rank))
+        result = net.elementwise("DIV", x, net.unary("SQRT", padded))
+        if not self.weight:
+            return result
+        shape = (1,) * first + _static_sizes(self.kind, normalized)
+        return net.elementwise("PROD", result, net.weight_tensor("weight", shape))
+
+
+def _normalized(kind: str, normalized_shape: tuple[int, ...] | None, x: TensorType) -> Shape:
+    """The axes that are normalised. Raises OpError when the input does not end in `normalized_shape`."""
+    if x.rank == 0:
+        raise OpError(f"{kind} normalises the last axes, the input is a scalar")
+    if normalized_shape is None:
+        return x.shape[-1:]
+    actual = x.shape[-len(normalized_shape) :]
+    if tuple(dim.expression for dim in actual) != normalized_shape:
+        raise OpError(
+            f"the input {format_shape(x.shape)} does not end in normalized_shape {format_shape(normalized_shape)}",
+            at="normalized_shape",
+            hint="without `normalized_shape` the last axis is normalised",
+        )
+    return actual
+
+
+def _static_sizes(kind: str, normalized: Shape) -> tuple[int, ...]:
+    for dim in normalized:
+        if not dim.is_static:
+            raise OpError(
+                f"{kind} has weights for axes of a fixed size, {dim} is dynamic",
+                hint="`elementwise_affine: false` normalises without weights",
+            )
+    return tuple(dim.value for dim in normalized)
+
+
+def _factor(net: Net, name: str, present: bool, shape: tuple[int, ...], neutral: float) -> Any:
+    """A weight in the shape that a normalization layer takes, or what changes nothing."""
+    return net.weight_tensor(name, shape) if present else net.constant([neutral] * math.prod(shape), shape=shape)
+
+
+def _add_normalization(net: Net, x: Any, scale: Any, shift: Any, axes: Iterable[int], eps: float) -> Any:
+    # The two differ in what they make of groups, which are not used here; each is missing from some TensorRT.
+    add = net.add_normalization_v2 if net.has("add_normalization_v2") else net.add_normalization
+    layer = add(x, scale, shift, sum(1 << axis for axis in axes))
+    layer.epsilon = eps
+    return layer

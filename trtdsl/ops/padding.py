@@ -1,0 +1,69 @@
+"""Elements put around a tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trtdsl.ops._axes import MOVABLE, is_at_most, of_type
+from trtdsl.ops.attributes import Choice, DimList, Float
+from trtdsl.ops.base import Net, Op, OpError, Policy, attribute, tensor
+from trtdsl.ops.slicing import ANY_SIGN, ZERO, pairs_from_the_last
+from trtdsl.types import Dim, Shape, TensorType
+
+_SAMPLE_MODES = {"constant": "FILL", "reflect": "REFLECT", "replicate": "CLAMP", "edge": "CLAMP", "circular": "WRAP"}
+
+
+class Pad(Op):
+    """Elements put around a tensor, as torch.nn.functional.pad: the order is [left, right, top, bottom, ...].
+
+    `reflect` mirrors without repeating the border, `replicate` (or `edge`) repeats it, `circular` continues from the
+    other side. A negative amount takes elements away, in the mode `constant` only.
+    """
+
+    kind = "pad"
+    policy = Policy.TRANSPARENT
+    example = "{op: pad, padding: [3, 3, 3, 3], mode: reflect}"
+    x = tensor(MOVABLE)
+    padding = attribute(
+        DimList(minimum=ANY_SIGN), help="elements before and after, beginning with the last axis: [left, right, ...]"
+    )
+    mode = attribute(Choice(*_SAMPLE_MODES), default="constant", help="what the new elements are")
+    value = attribute(Float(), default=0.0, help="the new elements of the mode `constant`")
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.mode == "constant" and not x.dtype.is_float and not self.value.is_integer():
+            raise OpError(f"value {self.value:g} is not a whole number, the input is {x.dtype}", at="value")
+        return x.with_shape(self._window(x)[1])
+
+    def _window(self, x: TensorType) -> tuple[Shape, Shape]:
+        """Start, relative to the input, and size of every axis."""
+        starts, sizes = [ZERO] * x.rank, list(x.shape)
+        for axis, sides in pairs_from_the_last(self.padding, x.rank, "padding").items():
+            self._check(axis, x.shape[axis], sides)
+            before, after = sides
+            starts[axis], sizes[axis] = ZERO - before, x.shape[axis] + before + after
+            if min(sizes[axis].sizes) <= 0:
+                raise OpError(f"nothing is left of axis {axis} of size {x.shape[axis]}", at="padding")
+        return tuple(starts), tuple(sizes)
+
+    def _check(self, axis: int, size: Dim, sides: tuple[Dim, Dim]) -> None:
+        """Refuse amounts that the mode cannot fill."""
+        if self.mode == "constant":
+            return
+        limit = {"reflect": size - 1, "circular": size}.get(self.mode)
+        for amount in sides:
+            if not is_at_most(0, amount):
+                raise OpError(f"{self.mode} padding of {amount} is negative", at="padding", hint="`crop` takes away")
+            if limit is not None and not is_at_most(amount, limit):
+                smallest = "" if size.is_static else f" ({min(size.sizes)} at its smallest)"
+                raise OpError(
+                    f"{self.mode} padding of {amount} is more than axis {axis} of size {size}{smallest} can give",
+                    at="padding",
+                )
+
+    def to_tensorrt(self, net: Net, x: Any) -> Any:
+        x_type = of_type(net.input_types[0])
+        start, size = self._window(x_type)
+        mode = _SAMPLE_MODES[self.mode]
+        fill = net.constant(self.value, x_type.dtype) if mode == "FILL" else None
+        return net.slice(x, start, size, (1,) * x_type.rank, mode, fill)
