@@ -18,6 +18,10 @@ LIMIT = 4 << 30
 """Bytes the store may hold; beyond that the engines longest unused go."""
 
 
+_SHORT = 16
+"""Digits of a recipe's key in file names; the whole key decides."""
+
+
 class EngineCache:
     """Engines with their manifests, each under its key. A damaged entry counts as none."""
 
@@ -32,17 +36,21 @@ class EngineCache:
             return cls(Path(configured) / "engines")
         return cls(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trtdsl" / "engines")
 
-    def find(self, key: str) -> Path | None:
+    def has_recipe(self, recipe: str) -> bool:
+        """Whether there is an engine that differs in its weights at most."""
+        return any(self.directory.glob(f"{recipe[:_SHORT]}-*.engine"))
+
+    def find(self, recipe: str, key: str) -> Path | None:
         """The engine that was built from the same ingredients, checked against its manifest."""
-        path = self._path(key)
+        path = self._path(recipe, key)
         if not is_current(path, key):
             return None
         os.utime(path)
         return path
 
-    def store(self, key: str, engine: Path, manifest: Mapping[str, Any]) -> None:
+    def store(self, recipe: str, key: str, engine: Path, manifest: Mapping[str, Any]) -> None:
         """Keep an engine. A store that cannot be written is no reason for a build to fail."""
-        path = self._path(key)
+        path = self._path(recipe, key)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             place(engine, path)
@@ -51,8 +59,8 @@ class EngineCache:
         except OSError:
             return
 
-    def _path(self, key: str) -> Path:
-        return self.directory / f"{key}.engine"
+    def _path(self, recipe: str, key: str) -> Path:
+        return self.directory / f"{recipe[:_SHORT]}-{key}.engine"
 
     def _trim(self) -> None:
         engines = sorted(self.directory.glob("*.engine"), key=lambda path: -path.stat().st_mtime)
@@ -62,6 +70,14 @@ class EngineCache:
             if total > self.limit:
                 manifests.manifest_path(path).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
+
+
+def has_recipe(engine: Path, recipe: str) -> bool:
+    """Whether an engine stands there that was built from the same recipe, be it with other weights."""
+    try:
+        return manifests.read(engine).get("recipe") == recipe
+    except EngineFileError:
+        return False
 
 
 def is_current(engine: Path, key: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from trtdsl.build_options import BuildOptions
 from trtdsl.engine import manifest as manifests
 from trtdsl.engine.builder import build
-from trtdsl.engine.cache import EngineCache, is_current, place
+from trtdsl.engine.cache import EngineCache, has_recipe, is_current, place
 from trtdsl.engine.files import sha256, write_atomically
+from trtdsl.engine.manifest import Ingredients
 from trtdsl.engine.progress import ProgressReporter
 from trtdsl.errors import Diagnostic, Diagnostics
 from trtdsl.graph import Graph
@@ -48,34 +50,51 @@ def make_engine(
     `spec` is the expanded network as text, `source` the file it came from. With a cache, an engine of the same
     ingredients is taken from `output` itself or from the store. Raises BuildError, BuildInterrupted, OSError.
     """
-    made_of = manifests.ingredients(graph, spec, runtime, options)
+    recipe = manifests.ingredients_but_weights(graph, spec, runtime, options)
     # Without knowing the GPU an engine from the store may have been tuned for another one.
-    usable = cache if runtime.builds_without_gpu or made_of.gpu else None
-    if usable is not None and (found := _reuse(made_of, graph, source, output, usable)):
-        return found
-    diagnostics = Diagnostics()
-    plan = memoryview(build(graph, runtime, options, diagnostics, progress))
-    write_atomically(output, plan)
-    manifest = manifests.describe(graph, made_of, output, sha256(plan), plan.nbytes, source)
-    manifests.write(manifest, output)
+    usable = cache if runtime.builds_without_gpu or recipe.gpu else None
+    maker = _Maker(graph, recipe, source, output)
+    with ThreadPoolExecutor(1) as pool:
+        # Hashing weights takes as long as reading them. It runs beside the build, unless it may save the build.
+        hashing = pool.submit(recipe.with_weights_of, graph)
+        known = usable is not None and (has_recipe(output, recipe.key) or usable.has_recipe(recipe.key))
+        if usable is not None and known and (found := maker.reuse(hashing.result(), usable)):
+            return found
+        diagnostics = Diagnostics()
+        plan = memoryview(build(graph, runtime, options, diagnostics, progress))
+        digest = pool.submit(sha256, plan)
+        write_atomically(output, plan)
+        made_of = hashing.result()
+        manifest = maker.finish(made_of, digest.result(), plan.nbytes)
     if usable is not None:
-        usable.store(made_of.key, output, manifest)
+        usable.store(recipe.key, made_of.key, output, manifest)
     return EngineFile(output, manifest, False, diagnostics.warnings)
 
 
-def _reuse(
-    made_of: manifests.Ingredients, graph: Graph, source: Path, output: Path, cache: EngineCache
-) -> EngineFile | None:
-    if not is_current(output, made_of.key):
-        found = cache.find(made_of.key)
-        if found is None:
-            return None
-        output.parent.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class _Maker:
+    graph: Graph
+    recipe: Ingredients
+    source: Path
+    output: Path
+
+    def reuse(self, made_of: Ingredients, cache: EngineCache) -> EngineFile | None:
+        """The engine of these ingredients, if the output is one already or the store has it."""
+        found = self.output
+        if not is_current(found, made_of.key):
+            stored = cache.find(self.recipe.key, made_of.key)
+            if stored is None:
+                return None
+            found = stored
         engine = manifests.read(found)["engine"]
-        place(found, output)
-    else:
-        engine = manifests.read(output)["engine"]
-    # The manifest is written anew: the network's file may have another name or commit now.
-    manifest = manifests.describe(graph, made_of, output, engine["sha256"], engine["bytes"], source)
-    manifests.write(manifest, output)
-    return EngineFile(output, manifest, reused=True)
+        if found != self.output:
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            place(found, self.output)
+        # The manifest is written anew: the network's file may have another name or commit now.
+        return EngineFile(self.output, self.finish(made_of, engine["sha256"], engine["bytes"]), reused=True)
+
+    def finish(self, made_of: Ingredients, digest: str, size: int) -> dict[str, Any]:
+        """Write the manifest."""
+        manifest = manifests.describe(self.graph, self.recipe.key, made_of, self.output, digest, size, self.source)
+        manifests.write(manifest, self.output)
+        return manifest

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import trtdsl
 from trtdsl.build_options import BuildOptions
 from trtdsl.engine.files import sha256, sha256_of, write_atomically
 from trtdsl.engine.git import commit_of
@@ -19,6 +20,7 @@ from trtdsl.engine.gpu import current_gpu
 from trtdsl.errors import EngineFileError
 from trtdsl.graph import Graph, Layer
 from trtdsl.targets.runtime import Runtime
+from trtdsl.version import __version__
 from trtdsl.weights import Weight
 from trtdsl.weights.sources import Stored
 
@@ -35,13 +37,13 @@ class Ingredients:
     """
 
     spec: str
-    weights: tuple[Mapping[str, Any], ...]
     runtime: str
     gpu: str | None
     options: Mapping[str, Any]
-    dims: Mapping[str, tuple[int, int, int]]
+    dims: Mapping[str, tuple[int, ...]]
     code: str
     plugins: tuple[Mapping[str, Any], ...] = ()
+    weights: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -52,20 +54,23 @@ class Ingredients:
             "gpu": self.gpu,
             "options": dict(self.options),
             "dims": {name: list(sizes) for name, sizes in self.dims.items()},
-            "trtdsl": {"version": trtdsl.__version__, "code": self.code},
+            "trtdsl": {"version": __version__, "code": self.code},
         }
 
     @property
     def key(self) -> str:
-        """The hash of all of it."""
+        """The hash of all of it; before the weights are hashed, that of the recipe alone."""
         return sha256(json.dumps(self.as_dict(), sort_keys=True).encode())
 
+    def with_weights_of(self, graph: Graph) -> Ingredients:
+        """The same with the hashes of a graph's weights, which take a while: every byte is read."""
+        return replace(self, weights=tuple(_weight_files(graph)))
 
-def ingredients(graph: Graph, spec: str, runtime: Runtime, options: BuildOptions) -> Ingredients:
-    """What an engine of a typed graph is made of; `spec` is the expanded network as text."""
+
+def ingredients_but_weights(graph: Graph, spec: str, runtime: Runtime, options: BuildOptions) -> Ingredients:
+    """What an engine of a typed graph is made of besides weights; `spec` is the expanded network as text."""
     return Ingredients(
         spec=sha256(spec.encode()),
-        weights=tuple(_weight_files(graph)),
         runtime=str(runtime),
         gpu=None if runtime.builds_without_gpu else current_gpu(),
         options=options.as_dict(),
@@ -81,6 +86,9 @@ def _weight_files(graph: Graph) -> list[dict[str, Any]]:
         for name, weight in layer.weights.items():
             file = str(weight.source.entry.path) if isinstance(weight.source, Stored) else ""
             used[file].append((f"{layer.name}.{name}", weight))
+    # Hashing lets other threads run, so all cores share the work; a source that has hashed itself knows the result.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda entry: entry[1].source.fingerprint(), chain.from_iterable(used.values())))
     files = []
     for path, weights in sorted(used.items()):
         digest = hashlib.sha256()
@@ -95,18 +103,21 @@ def _weight_files(graph: Graph) -> list[dict[str, Any]]:
 def _code_hash() -> str:
     """A hash of this package's files: what lowers a network is part of what decides an engine."""
     digest = hashlib.sha256()
-    package = Path(trtdsl.__file__).parent
+    package = Path(__file__).parents[1]
     for path in sorted(package.rglob("*.py")):
         digest.update(str(path.relative_to(package)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def describe(graph: Graph, made_of: Ingredients, engine: Path, digest: str, size: int, source: Path) -> dict[str, Any]:
-    """The manifest of an engine file."""
+def describe(
+    graph: Graph, recipe: str, made_of: Ingredients, engine: Path, digest: str, size: int, source: Path
+) -> dict[str, Any]:
+    """The manifest of an engine file; `recipe` is the key of its ingredients without the weights."""
     return {
         "format": FORMAT,
         "name": graph.name,
+        "recipe": recipe,
         "key": made_of.key,
         "engine": {"file": engine.name, "sha256": digest, "bytes": size},
         "source": {"file": source.name, "git": commit_of(source)},
@@ -121,7 +132,8 @@ def _tensor(graph: Graph, name: str) -> dict[str, Any]:
     tensor = graph.types[name]
     sizes = ("min", "opt", "max")
     profile = {size: [dim.sizes[point] for dim in tensor.shape] for point, size in enumerate(sizes)}
-    return {"dtype": str(tensor.dtype), "shape": [str(dim) for dim in tensor.shape], **({} if tensor.is_static else profile)}
+    described: dict[str, Any] = {"dtype": str(tensor.dtype), "shape": [str(dim) for dim in tensor.shape]}
+    return described if tensor.is_static else {**described, **profile}
 
 
 def _precision(graph: Graph) -> dict[str, Any]:
@@ -159,7 +171,8 @@ def read(engine: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EngineFileError.of(
-            "manifest-missing", f"{engine} has no manifest: there is no {path.name} beside it",
+            "manifest-missing",
+            f"{engine} has no manifest: there is no {path.name} beside it",
             hint="engines that trtdsl builds have one; keep both files together",
         ) from None
     except (OSError, ValueError) as error:
@@ -177,6 +190,7 @@ def verify(engine: Path, manifest: Mapping[str, Any]) -> None:
         raise EngineFileError.of("engine-missing", f"{engine} cannot be read: {error.strerror}") from None
     if actual != manifest["engine"]["sha256"]:
         raise EngineFileError.of(
-            "engine-differs", f"{engine} is not the engine its manifest speaks of (their hashes differ)",
+            "engine-differs",
+            f"{engine} is not the engine its manifest speaks of (their hashes differ)",
             hint=f"build it again: trtdsl build {manifest['source']['file']}",
         )

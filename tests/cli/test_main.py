@@ -1,0 +1,221 @@
+"""The command as a whole: help, exit statuses, colours, and what it does not import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from trtdsl import __version__
+from trtdsl.cli.main import COMMANDS, main
+from trtdsl.cli.options import Command
+from trtdsl.errors import BuildInterrupted, Diagnostic, NetworkError, TrtdslError
+from trtdsl.source import SourceFile, Span
+
+HEAVY = ("numpy", "yaml", "jsonschema", "rich", "safetensors", "tensorrt", "tensorrt_bindings", "tensorrt_rtx", "onnx")
+
+
+def command_of(name: str) -> Command:
+    command = main.get_command(click.Context(main), name)
+    assert isinstance(command, Command)
+    return command
+
+
+def loaded_modules(code: str, *arguments: str) -> list[str]:
+    """The heavy modules that a fresh interpreter holds after some code."""
+    code += f"\nimport sys, json\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    loaded: list[str] = json.loads(run.stdout.splitlines()[-1])
+    return loaded
+
+
+def run_process(arguments: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "trtdsl", *arguments], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+def test_import_is_cheap() -> None:
+    assert loaded_modules("import trtdsl") == []
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], *([n, "--help"] for n in COMMANDS)], ids=" ".join)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = f"from trtdsl.cli.main import main\nmain({arguments!r}, standalone_mode=False)"
+    assert loaded_modules(code) == []
+
+
+def test_validate_needs_no_tensorrt_and_no_onnx(digits: Path) -> None:
+    code = "import sys; from trtdsl.cli.main import main; assert not main(sys.argv[1:], standalone_mode=False)"
+    loaded = loaded_modules(code, "validate", str(digits))
+    assert not {"tensorrt", "tensorrt_bindings", "tensorrt_rtx", "onnx", "rich"} & set(loaded)
+    assert "numpy" in loaded  # the check can see imports
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    assert (command_of(name).help or "").partition("\n")[0] == COMMANDS[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_teaches(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert f"Usage: trtdsl {name}" in result.output.replace("Usage: main", "Usage: trtdsl")
+    for option in command_of(name).params:
+        assert isinstance(option, click.Argument) or getattr(option, "help", ""), option.name
+    assert command_of(name).examples
+    for example in command_of(name).examples:
+        assert f"  {example}\n" in result.output
+
+
+EXAMPLES = [example for name in COMMANDS for example in command_of(name).examples]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_in_help_are_command_lines_that_parse(example: str) -> None:
+    import shlex
+
+    program, name, *arguments = shlex.split(example.partition(" | ")[0])
+    assert program == "trtdsl"
+    with command_of(name).make_context(name, arguments) as context:
+        assert not context.args
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(main, ["--version"])
+    assert result.output == f"trtdsl {__version__}\n"
+
+
+def test_an_unknown_command_is_corrected() -> None:
+    result = CliRunner().invoke(main, ["biuld", "net.yaml"])
+    assert result.exit_code == 2
+    assert "there is no command `biuld`; did you mean `build`?" in result.stderr
+
+
+SPAN = Span(SourceFile("net.yaml", "trtdsl: 1\nlayers: [relv]\n"), 2, 10, 2, 14)
+MISTAKE = Diagnostic("unknown-op", "there is no op `relv`", SPAN, hint="did you mean `relu`?")
+RAISED = {
+    "the user's mistake": (NetworkError([MISTAKE]), 1),
+    "several": (NetworkError([MISTAKE, Diagnostic("file", "cannot read it")]), 1),
+    "a stopped build": (BuildInterrupted.of("interrupted", "the build was stopped; no file was changed"), 130),
+    "ctrl-c": (KeyboardInterrupt(), 130),
+    "a bug of ours": (AssertionError("infer says fp32[N]"), 3),
+    "a folder that may not be written": (PermissionError(13, "Permission denied", "/x/net.engine"), 1),
+}
+
+
+def run_failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) -> click.testing.Result:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("trtdsl.cli.validate.load_network", fail)
+    return CliRunner().invoke(main, ["validate", "net.yaml", *arguments], color=True)
+
+
+@pytest.mark.parametrize("case", RAISED)
+def test_exit_status(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error, status = RAISED[case]
+    result = run_failing(monkeypatch, error)
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert result.stderr
+
+
+def test_mistakes_are_shown_with_line_caret_hint_and_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_failing(monkeypatch, RAISED["several"][0], "--no-color")
+    assert result.stderr.splitlines() == [
+        "net.yaml:2:10: error[unknown-op]: there is no op `relv`",
+        "  2 | layers: [relv]",
+        "    |          ^^^^",
+        "  hint: did you mean `relu`?",
+        "error[file]: cannot read it",
+        "2 errors",
+    ]
+
+
+def test_a_stopped_build_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_failing(monkeypatch, RAISED["a stopped build"][0])
+    assert result.stderr == "interrupted: the build was stopped; no file was changed\n"
+
+
+def test_a_bug_gives_a_report_to_paste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/trtdsl", "validate", "my net.yaml"])
+    report = run_failing(monkeypatch, AssertionError("infer says fp32[N]")).stderr
+    assert "This is a bug in trtdsl" in report
+    assert f"trtdsl    {__version__}" in report
+    assert "python    3." in report
+    assert "numpy " in report
+    assert "command   trtdsl validate 'my net.yaml'" in report
+    assert "Traceback (most recent call last)" in report
+    assert report.rstrip().endswith("AssertionError: infer says fp32[N]")
+
+
+RED = "\x1b[31m"
+COLORS = {
+    "a terminal": ([], {}, True),
+    "NO_COLOR": ([], {"NO_COLOR": "1"}, False),
+    "empty NO_COLOR": ([], {"NO_COLOR": ""}, True),
+    "--no-color": (["--no-color"], {}, False),
+    "--color over NO_COLOR": (["--color"], {"NO_COLOR": "1"}, True),
+}
+
+
+@pytest.mark.parametrize("case", COLORS)
+def test_colors(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, environment, expected = COLORS[case]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert (RED in run_failing(monkeypatch, NetworkError([MISTAKE]), *options).stderr) is expected
+
+
+@pytest.mark.parametrize("case", COLORS)
+def test_colors_before_the_command(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, environment, expected = COLORS[case]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    result = CliRunner().invoke(main, [*options, "ops", "no_such_op"], env=environment, color=True)
+    assert (RED in result.stderr) is expected
+
+
+def test_no_colors_where_there_is_no_terminal() -> None:
+    run = run_process(["ops", "no_such_op"])
+    assert run.returncode == 1
+    assert run.stderr == "error[unknown-op]: there is no op `no_such_op`\n1 error\n"
+    assert "\x1b[1" in run_process(["ops", "no_such_op", "--color"]).stderr
+
+
+def test_statuses_of_the_process(tmp_path: Path, digits: Path) -> None:
+    assert run_process(["validate", str(digits)]).returncode == 0
+    missing = run_process(["validate", str(tmp_path / "none.yaml")])
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "error[file]" in missing.stderr
+    assert run_process(["validate"]).returncode == 2
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "trtdsl", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_the_console_script_is_this_command() -> None:
+    from importlib.metadata import entry_points
+
+    [script] = entry_points(group="console_scripts", name="trtdsl")
+    assert script.load() is main
+
+
+def test_errors_know_their_kind() -> None:
+    # What `invoke` tells apart by class must stay a TrtdslError for those who call the library.
+    assert issubclass(BuildInterrupted, TrtdslError)

@@ -1,0 +1,25 @@
+"""TensorRT networks as YAML: one text file becomes an engine.
+
+import trtdsl
+
+engine = trtdsl.load("networks/digits.yaml").build()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from trtdsl.version import __version__
+
+if TYPE_CHECKING:
+    from trtdsl.api import Network, load
+
+__all__ = ["Network", "__version__", "load"]
+
+
+def __getattr__(name: str) -> object:
+    # `import trtdsl` stays cheap, because the command line starts with it: numpy comes in with the first network.
+    if name in ("Network", "load"):
+        return getattr(importlib.import_module("trtdsl.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,136 @@
+"""The Python interface: `trtdsl.load("net.yaml").build()`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trtdsl.bind import bind
+from trtdsl.build_options import BuildOptions
+from trtdsl.check_weights import check_weights
+from trtdsl.errors import Diagnostic, Diagnostics
+from trtdsl.expand import dump, expand
+from trtdsl.flat import FlatNetwork, FlatPrecision
+from trtdsl.graph import Graph
+from trtdsl.includes import read_document
+from trtdsl.infer import infer
+from trtdsl.nodes import plain
+from trtdsl.ops import CATALOGUE
+from trtdsl.ops.attributes import DType
+from trtdsl.precision import assign_types
+from trtdsl.reader import open_source
+from trtdsl.schema import check
+from trtdsl.types import DataType
+from trtdsl.weights.library import FileUse
+
+if TYPE_CHECKING:
+    from trtdsl.engine import EngineFile, ProgressReporter
+
+
+def load(
+    path: str | Path,
+    *,
+    parameters: Mapping[str, object] | None = None,
+    weights: Sequence[str] | None = None,
+    random_weights: bool = False,
+    precision: str | None = None,
+    check_finite: bool = False,
+) -> Network:
+    """Read, check and expand a network, find its weights and infer all shapes. Needs no TensorRT.
+
+    `parameters` overrides params as `--set` does (`{"classes": 10}`, `{"cfg.depth": 2}`); `weights` replaces the files
+    that the network names, each `FILE` or `PREFIX=FILE`; `random_weights` makes all weights up; `precision` replaces
+    the default one, not what is asked for single layers; `check_finite` refuses weights with NaN or infinity.
+
+    Raises NetworkError with everything the first failing stage found.
+    """
+    diagnostics = Diagnostics()
+    file = open_source(Path(path))
+    document = read_document(file, diagnostics)
+    check(document, CATALOGUE, diagnostics)
+    flat = expand(document, CATALOGUE, diagnostics, overrides=_assignments(parameters or {}))
+    if precision is not None:
+        flat = replace(flat, precision=FlatPrecision(_precision(precision), flat.precision.patterns))
+    files = None if weights is None else [FileUse.parse(text) for text in weights]
+    graph = bind(flat, CATALOGUE, diagnostics, weight_files=files, random_weights=random_weights)
+    graph = infer(graph, diagnostics)
+    typed = assign_types(graph)
+    check_weights(typed, diagnostics, finite=check_finite)
+    diagnostics.end_stage()
+    return Network(Path(path), flat, graph, typed, diagnostics.warnings)
+
+
+def _assignments(parameters: Mapping[str, object]) -> list[str]:
+    """Values as the texts that `--set` takes: JSON is YAML."""
+    return [f"{name}={json.dumps(value)}" for name, value in parameters.items()]
+
+
+def _precision(name: str) -> DataType:
+    return DType(DataType.FP32, DataType.FP16, DataType.BF16).parse(name, {})
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that has passed every check.
+
+    `flat` is the network as expanded, `graph` has shapes as well, and in `typed` the precision is explicit casts.
+    """
+
+    path: Path
+    flat: FlatNetwork
+    graph: Graph
+    typed: Graph
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @cached_property
+    def expanded(self) -> str:
+        """The flat network as YAML that builds to the same thing."""
+        return dump(self.flat, CATALOGUE)
+
+    def options(self, overrides: Mapping[str, object] | None = None, target: str | None = None) -> BuildOptions:
+        """The `build:` section, with some options given another value. Raises NetworkError for wrong ones."""
+        diagnostics = Diagnostics()
+        values: dict[str, tuple[object, Any]] = {}
+        if self.flat.build is not None:
+            values = {key.value: (plain(node), node.span) for key, node in self.flat.build}
+        values |= {name: (value, None) for name, value in (overrides or {}).items()}
+        if target is not None:
+            values["target"] = (target, None)
+        options = BuildOptions.parse(values, diagnostics)
+        diagnostics.end_stage()
+        return options
+
+    def build(
+        self,
+        output: str | Path | None = None,
+        *,
+        runtime: str = "auto",
+        target: str | None = None,
+        options: Mapping[str, object] | None = None,
+        cache: bool = True,
+        progress: ProgressReporter | None = None,
+    ) -> EngineFile:
+        """Write the engine and its manifest; `output` defaults to the network's path with `.engine`.
+
+        `runtime` is `auto`, `rtx` or `tensorrt`; `target` a compute capability to build for, such as `8.9` (RTX);
+        `options` overrides entries of the `build:` section. Without `cache` an engine of the same ingredients is built
+        again. Raises BuildError, BuildInterrupted, RuntimeUnavailableError, NetworkError (wrong options).
+        """
+        from trtdsl.engine import EngineCache, make_engine
+        from trtdsl.targets.runtime import find_runtime
+
+        chosen = self.options(options, target)
+        return make_engine(
+            self.typed,
+            self.expanded,
+            self.path,
+            Path(output) if output is not None else self.path.with_suffix(".engine"),
+            find_runtime(runtime),
+            chosen,
+            cache=EngineCache.default() if cache else None,
+            progress=progress,
+        )

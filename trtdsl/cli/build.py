@@ -1,0 +1,82 @@
+"""`trtdsl build`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trtdsl.cli.console import byte_size, show
+from trtdsl.cli.options import Command, color_option, load_network, network_options, parse_assignments
+
+
+@click.command(
+    "build",
+    cls=Command,
+    examples=[
+        "trtdsl build networks/digits.yaml",
+        "trtdsl build net.yaml --set classes=10 --weights trained.safetensors",
+        "trtdsl build net.yaml --weights encoder=vit.safetensors --weights head=head.npz",
+        "trtdsl build net.yaml --random-weights -o /tmp/trial.engine",
+        "trtdsl build net.yaml --runtime rtx --target 8.9 --option optimization_level=5",
+    ],
+)
+@network_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The engine file; default: NETWORK with .engine.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "rtx", "tensorrt"]),
+    default="auto",
+    show_default=True,
+    help="The TensorRT to build with; auto takes what is installed.",
+)
+@click.option(
+    "--target", metavar="CAPABILITY", help="Compute capability of the GPU to build for, such as 8.9 (RTX only)."
+)
+@click.option(
+    "--option",
+    "assignments_to_build",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Override an entry of the network's `build:` section: --option optimization_level=5.",
+)
+@click.option("--no-cache", is_flag=True, help="Build even when an engine of the very same ingredients is at hand.")
+@color_option
+def command(
+    network: Path,
+    output: Path | None,
+    runtime: str,
+    target: str | None,
+    assignments_to_build: tuple[str, ...],
+    no_cache: bool,
+    **described: Any,
+) -> None:
+    """Build the engine of a network.
+
+    Writes NETWORK.engine and, beside it, NETWORK.engine.json: a manifest of all that the engine was made from, which
+    `trtdsl info` prints. Both appear whole or not at all; Ctrl-C stops a build at its next step. Nothing is built when
+    an engine of the same network, weights, options and versions is at hand.
+    """
+    from trtdsl.cli.progress import progress
+
+    loaded = load_network(network, **described)
+    show(loaded.warnings)
+    started = time.monotonic()
+    with progress(click.get_current_context().color) as reporter:
+        engine = loaded.build(
+            output,
+            runtime=runtime,
+            target=target,
+            options=parse_assignments(assignments_to_build, "--option"),
+            cache=not no_cache,
+            progress=reporter,
+        )
+    show(engine.warnings)
+    size = byte_size(engine.path.stat().st_size)
+    if engine.reused:
+        click.echo(f"{engine.path} ({size}) is up to date")
+    else:
+        seconds = time.monotonic() - started
+        click.echo(f"built {engine.path} ({size}) in {seconds:.1f} s with {engine.manifest['built_from']['runtime']}")

@@ -1,0 +1,46 @@
+"""`trtdsl explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trtdsl.cli.console import show
+from trtdsl.cli.options import Command, color_option, load_network, network_options
+
+
+@click.command(
+    "explain",
+    cls=Command,
+    examples=[
+        "trtdsl explain networks/digits.yaml",
+        "trtdsl explain networks/resnet.yaml --random-weights --layer 'layer1.0.*'",
+    ],
+)
+@network_options
+@click.option("--layer", "pattern", metavar="PATTERN", help="Only layers whose name matches: --layer 'layer1.*'.")
+@color_option
+def command(network: Path, pattern: str | None, **described: Any) -> None:
+    """Print the TensorRT calls that a network becomes.
+
+    Each layer is headed by its name, its op, the type it computes in and the line that it comes from; below it stand
+    the calls on INetworkDefinition, as Python. Casts that `precision` brings in are layers of their own. Needs no
+    TensorRT.
+    """
+    from fnmatch import fnmatchcase
+
+    from trtdsl.targets.recorder import record
+
+    loaded = load_network(network, **described)
+    show(loaded.warnings)
+    for calls in record(loaded.typed):
+        layer = calls.layer
+        if pattern is not None and not fnmatchcase(layer.name, pattern):
+            continue
+        place = f"{layer.origin.span.file.name}:{layer.origin.span.line}"
+        click.echo(click.style(f"# {layer.name}: {layer.op.kind}, {layer.precision}, {place}", fg="green"))
+        for statement in calls.statements:
+            click.echo(statement)
+        click.echo()

@@ -1,0 +1,96 @@
+"""`trtdsl info`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trtdsl.cli.console import byte_size, table
+from trtdsl.cli.options import Command, color_option, json_option
+
+
+@click.command(
+    "info",
+    cls=Command,
+    examples=[
+        "trtdsl info digits.engine",
+        "trtdsl info digits.engine --json | jq .built_from.weights",
+    ],
+)
+@click.argument("engine", type=click.Path(path_type=Path))
+@json_option
+@color_option
+def command(engine: Path, as_json: bool) -> None:
+    """Show what an engine was built from and with.
+
+    Reads the manifest that lies beside the engine and checks that the engine is the one it speaks of. Exit status 1
+    when it is not.
+    """
+    from trtdsl.engine import manifest as manifests
+
+    manifest = manifests.read(engine)
+    manifests.verify(engine, manifest)
+    click.echo(json.dumps(manifest, indent=2) if as_json else readable(manifest))
+
+
+def readable(manifest: Mapping[str, Any]) -> str:
+    """A manifest as people read it: two columns, what and how."""
+    built_from = manifest["built_from"]
+    rows: list[tuple[str, str]] = [
+        ("network", manifest["name"]),
+        ("engine", f"{manifest['engine']['file']}, {byte_size(manifest['engine']['bytes'])}"),
+        ("source", _source(manifest["source"])),
+        ("runtime", built_from["runtime"]),
+        ("GPU", built_from["gpu"] or "none was needed"),
+        ("trtdsl", built_from["trtdsl"]["version"]),
+    ]
+    rows += [("input", f"{name} {_tensor(tensor)}") for name, tensor in manifest["inputs"].items()]
+    rows += [("output", f"{name} {_tensor(tensor)}") for name, tensor in manifest["outputs"].items()]
+    rows += [("dimension", f"{name} = {_sizes(sizes)}") for name, sizes in built_from["dims"].items()]
+    rows += [("weights", f"{file['file']}, {file['weights']} used") for file in built_from["weights"]]
+    rows += [("precision", line) for line in _precision(manifest["precision"])]
+    rows += [("option", f"{name}: {json.dumps(value)}") for name, value in _chosen(built_from["options"])]
+    rows += [("hash", f"engine {manifest['engine']['sha256']}"), ("hash", f"ingredients {manifest['key']}")]
+    return table(_without_repeats(rows))
+
+
+def _without_repeats(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The rows with a label only on the first of a kind."""
+    before = ["", *(label for label, _ in rows)]
+    return [("" if label == previous else label, text) for (label, text), previous in zip(rows, before, strict=False)]
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    git = source["git"]
+    if git is None:
+        return str(source["file"])
+    return f"{source['file']}, at commit {git['commit']}" + (", changed since" if git["modified"] else "")
+
+
+def _chosen(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The build options that are not as by default."""
+    from trtdsl.build_options import BuildOptions
+
+    defaults = json.loads(json.dumps(BuildOptions().as_dict()))
+    for name, value in options.items():
+        if name not in defaults or defaults[name] != value:
+            yield name, value
+
+
+def _tensor(tensor: Mapping[str, Any]) -> str:
+    return f"{tensor['dtype']}[{', '.join(tensor['shape'])}]"
+
+
+def _sizes(sizes: list[int]) -> str:
+    low, best, high = sizes
+    return str(low) if low == high else f"{low}..{high} (opt {best})"
+
+
+def _precision(precision: Mapping[str, Any]) -> Iterator[str]:
+    yield ", ".join(f"{dtype} in {count}" for dtype, count in precision["layers"].items()) + " layers, as asked for"
+    for name, dtype in precision["others"].items():
+        yield f"{name}: {dtype}"

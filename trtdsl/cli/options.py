@@ -1,0 +1,137 @@
+"""What several commands share: examples in their help, options, and the loading of networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from trtdsl.errors import TrtdslError
+
+if TYPE_CHECKING:
+    from trtdsl.api import Network
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose --help ends with examples."""
+
+    def __init__(self, *arguments: Any, examples: Sequence[str], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(formatter, self.examples)
+
+
+def write_examples(formatter: click.HelpFormatter, examples: Sequence[str]) -> None:
+    """Add a section of command lines to a help page, unwrapped so that they can be copied."""
+    with formatter.section("Examples"):
+        for example in examples:
+            formatter.write(f"  {example}\n")
+
+
+def _set_color(ctx: click.Context, param: click.Parameter, value: bool | None) -> None:
+    if value is None and ctx.parent is None and os.environ.get("NO_COLOR"):
+        value = False
+    if value is not None:
+        # The outermost context is the one in which errors are shown.
+        ctx.color = ctx.find_root().color = value
+
+
+color_option = click.option(
+    "--color/--no-color",
+    default=None,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_color,
+    help="Colours in messages; by default on terminals, unless NO_COLOR is set.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+
+
+def network_options(command: F) -> F:
+    """The NETWORK argument and what changes the network it names."""
+    decorators = [
+        click.argument("network", type=click.Path(path_type=Path)),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Give a param another value, as YAML: --set classes=10 --set 'depths=[3, 4, 6, 3]'.",
+        ),
+        click.option(
+            "--weights",
+            multiple=True,
+            metavar="[PREFIX=]FILE",
+            help="Take weights from this file instead of those the network names; may be repeated.",
+        ),
+        click.option("--random-weights", is_flag=True, help="Make all weights up, to measure before training."),
+        click.option(
+            "--precision",
+            type=click.Choice(["fp32", "fp16", "bf16"]),
+            help="What layers compute in that do not say it themselves; instead of the network's default.",
+        ),
+        click.option("--check-finite", is_flag=True, help="Refuse weights that hold NaN or infinity."),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def load_network(
+    network: Path,
+    *,
+    assignments: Sequence[str],
+    weights: Sequence[str],
+    random_weights: bool,
+    precision: str | None,
+    check_finite: bool,
+) -> Network:
+    """The network that `network_options` describe. Raises NetworkError."""
+    from trtdsl.api import load
+
+    return load(
+        network,
+        parameters=parse_assignments(assignments, "--set"),
+        weights=weights or None,
+        random_weights=random_weights,
+        precision=precision,
+        check_finite=check_finite,
+    )
+
+
+def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, object]:
+    """The values of a repeated `NAME=VALUE` option, read as YAML. Raises NetworkError for what is no YAML."""
+    from trtdsl.errors import Diagnostics
+    from trtdsl.nodes import plain
+    from trtdsl.reader import read
+    from trtdsl.source import SourceFile
+
+    values: dict[str, object] = {}
+    diagnostics = Diagnostics()
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"`{assignment}` is not NAME=VALUE", param_hint=option)
+        # The reader takes an empty text for a file with nothing in it; in YAML an empty value is null.
+        values[name] = plain(read(SourceFile(f"{option} {name}", text), diagnostics)) if text.strip() else None
+    diagnostics.end_stage()
+    return values
+
+
+def write_output(text: str, output: Path | None) -> None:
+    """Print a command's result, or write it to the file of its `-o`. Raises TrtdslError."""
+    if output is None:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TrtdslError.of("file", f"cannot write {output}: {(error.strerror or str(error)).lower()}") from None
