@@ -1,0 +1,70 @@
+"""What the tests on a GPU share; without one, or without PyTorch's reference numbers, they skip and say so."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "examples")]
+
+
+class Gpu:
+    """One TensorRT on one GPU: builds networks and runs them."""
+
+    def __init__(self, timing_cache: Path) -> None:
+        from trtdsl.targets.runtime import find_runtime
+
+        self.trt = find_runtime("tensorrt").module
+        self.runtime = self.trt.Runtime(self.trt.Logger(self.trt.Logger.WARNING))
+        self.notes: list[str] = []
+        # cuBLAS and cuDNN need not be there; a shared timing cache makes the many builds of one session short.
+        self.options = {
+            "tactic_sources": [],
+            "tf32": False,
+            "optimization_level": 2,
+            "timing_cache": str(timing_cache),
+        }
+
+    def run(self, network: Any, inputs: Any, directory: Path) -> dict[str, Any]:
+        """The outputs of a network's engine, built here and now."""
+        import device
+
+        built = network.build(directory / "net.engine", runtime="tensorrt", options=self.options, cache=False)
+        engine = self.runtime.deserialize_cuda_engine(built.path.read_bytes())
+        return device.run(self.trt, engine, inputs)
+
+    def note(self, line: str) -> None:
+        """Keep a line for the table that is printed at the end."""
+        self.notes.append(line)
+
+
+@pytest.fixture(scope="session")
+def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gpu]:
+    if not Path("/dev/nvidiactl").exists():
+        pytest.skip("there is no GPU here")
+    pytest.importorskip("tensorrt", reason="runs engines: needs TensorRT 8.6 or later")
+    shared = Gpu(tmp_path_factory.mktemp("gpu") / "timing.cache")
+    yield shared
+    print("\n" + "\n".join(shared.notes))
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    directory = os.environ.get("TRTDSL_REFERENCE")
+    if directory is None:
+        pytest.skip("TRTDSL_REFERENCE names no folder of PyTorch's outputs (python tests/gpu/reference.py DIR)")
+    return Path(directory)
+
+
+@pytest.fixture(scope="session")
+def held_out() -> tuple[Any, Any]:
+    from digits_data import load
+
+    images, labels = load()[1]
+    return images, labels
