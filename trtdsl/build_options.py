@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from trtdsl.errors import Diagnostics, suggest
@@ -89,7 +90,10 @@ def _option(type: AttributeType[Any], default: Any, help: str) -> Any:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Settings of the builder; each is named as in TensorRT where TensorRT has a name for it."""
+    """Settings of the builder; each is named as in TensorRT where TensorRT has a name for it.
+
+    `spans` has the places of those that YAML gives, for the runtime to refuse them there.
+    """
 
     workspace: int | None = _option(Maybe(ByteSize()), None, "scratch memory a layer may use; default: all there is")
     optimization_level: int | None = _option(
@@ -113,20 +117,25 @@ class BuildOptions:
     max_aux_streams: int | None = _option(Maybe(Int(0)), None, "extra streams for layers that run side by side")
     strongly_typed: bool = _option(Bool(), False, "TensorRT 10: build strongly typed networks, as 11 and RTX do anyway")
     target: tuple[str, ...] = _option(
-        ComputeCapabilities(), (), "TensorRT-RTX: compute capabilities of the GPUs to build for; default: all it can"
+        ComputeCapabilities(), (), "TensorRT-RTX: compute capabilities of the GPUs to build for; default: 8.0 and later"
     )
+    spans: Mapping[str, Span] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def _options(cls) -> tuple[Field[Any], ...]:
+        return tuple(option for option in fields(cls) if option.metadata)
 
     @classmethod
     def types(cls) -> Mapping[str, AttributeType[Any]]:
         """The type of each option, by name."""
-        return {option.name: option.metadata["type"] for option in fields(cls)}
+        return {option.name: option.metadata["type"] for option in cls._options()}
 
     @classmethod
     def schema(cls) -> Schema:
         """JSON Schema of the section."""
         properties = {
             option.name: {**option.metadata["type"].schema(), "description": option.metadata["help"]}
-            for option in fields(cls)
+            for option in cls._options()
         }
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
@@ -144,8 +153,17 @@ class BuildOptions:
                 parsed[name] = types[name].parse(value, {})
             except ValueError as error:
                 diagnostics.error("build-option", f"{name}: {error}", span)
-        return cls(**parsed)
+        return cls(**parsed, spans={name: span for name, (_, span) in values.items() if span is not None})
 
     def as_dict(self) -> dict[str, Any]:
         """The options as plain data, for manifests and cache keys."""
-        return {option.name: getattr(self, option.name) for option in fields(self)}
+        values = {option.name: getattr(self, option.name) for option in self._options()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @property
+    def timing_cache_path(self) -> pathlib.Path | None:
+        """The file of `timing_cache`: relative to the YAML file that names it, else to the working directory."""
+        if self.timing_cache is None:
+            return None
+        span = self.spans.get("timing_cache")
+        return pathlib.Path(self.timing_cache) if span is None else span.file.directory / self.timing_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 from trtdsl.graph import Graph, GraphOutput, Layer
 from trtdsl.infer import infer_layer
@@ -35,7 +36,9 @@ class _Typing:
             self._type_layer(layer)
         outputs = tuple(self._deliver(output) for output in self.graph.outputs)
         layers = self._without_idle_casts({output.tensor for output in outputs})
-        return replace(self.graph, layers=layers, outputs=outputs, types=self.types)
+        names = chain((entry.name for entry in self.graph.inputs), *(layer.outputs for layer in layers))
+        types = {name: self.types[name] for name in names}
+        return replace(self.graph, layers=layers, outputs=outputs, types=types)
 
     def _without_idle_casts(self, read: set[str]) -> tuple[Layer, ...]:
         """The layers without the casts made here that nobody reads, as when all readers want the wide tensor."""
@@ -60,9 +63,10 @@ class _Typing:
             self._narrow(layer)
 
     def _unify(self, layer: Layer) -> tuple[str | None, ...]:
-        """The inputs of a layer that only moves elements, all in one float type: the common one, or the layer's."""
+        """The inputs of a layer that only moves elements: those it puts together in one float type, theirs or its own."""
         floats = {self.types[name].dtype for name in layer.inputs if name and self.types[name].dtype.is_float}
-        if len(floats) < 2:
+        declared = layer.op.inputs
+        if len(floats) < 2 or not declared[-1].variadic:
             return layer.inputs
         return tuple(self._as(name, layer.precision, layer.origin) for name in layer.inputs)
 

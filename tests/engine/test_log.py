@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 from trtdsl.engine.log import BuildLog
@@ -32,3 +33,20 @@ def test_drops_what_follows_every_error_without_a_gpu() -> None:
     assert log.take_errors() == ["the cause"]
     log.hear("ERROR", driver)
     assert log.take_errors() == [driver]
+
+
+def test_loses_nothing_that_threads_say_while_others_listen() -> None:
+    log = BuildLog(RUNTIME)
+    threads = [threading.Thread(target=lambda: [log.hear("ERROR", "e") for _ in range(2000)]) for _ in range(4)]
+    heard = 0
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        heard += len(log.take_errors())
+    assert heard + len(log.take_errors()) == 8000
+
+
+def test_drops_what_tensorrt_says_of_other_builders() -> None:
+    log = BuildLog(RUNTIME)
+    log.hear("WARNING", "WARNING The logger passed into createInferBuilder differs from one already registered")
+    assert log.warnings == []

@@ -4,10 +4,11 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from trtdsl.engine.progress import Interruption, run_interruptible
+from trtdsl.engine.progress import Interruption, make_monitor, run_interruptible
 from trtdsl.errors import BuildInterrupted
 
 
@@ -58,3 +59,58 @@ def test_works_outside_the_main_thread() -> None:
     thread.start()
     thread.join()
     assert results == [1]
+
+
+class _Base:
+    def __init__(self) -> None: ...
+
+
+class Failing:
+    """A reporter that fails in one of its methods."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.calls = 0
+
+    def _called(self, method: str) -> None:
+        self.calls += 1
+        if method == self.method:
+            raise LookupError(f"in {method}")
+
+    def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+        self._called("phase_start")
+
+    def step_complete(self, phase: str, step: int) -> None:
+        self._called("step_complete")
+
+    def phase_finish(self, phase: str) -> None:
+        self._called("phase_finish")
+
+
+@pytest.mark.parametrize("method", ["phase_start", "step_complete", "phase_finish"])
+def test_what_a_reporter_raises_stops_the_build_and_is_raised(method: str) -> None:
+    interruption, reporter = Interruption(), Failing(method)
+    monitor = make_monitor(SimpleNamespace(IProgressMonitor=_Base), reporter, interruption)
+
+    def work() -> None:
+        monitor.phase_start("p", None, 2)
+        monitor.step_complete("p", 0)
+        monitor.phase_finish("p")
+        assert not monitor.step_complete("p", 1)
+
+    with pytest.raises(LookupError, match=f"in {method}"):
+        run_interruptible(work, interruption)
+    # A reporter that failed is left alone.
+    assert reporter.calls == ["phase_start", "step_complete", "phase_finish"].index(method) + 1
+
+
+def test_ctrl_c_ends_at_once_what_cannot_be_stopped() -> None:
+    release = threading.Event()
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        release.wait(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_interruptible(work, Interruption(), stops=False)
+    release.set()

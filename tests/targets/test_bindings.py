@@ -1,8 +1,8 @@
 """Every lowering against the signatures of real bindings, 8.6.1 and 10.15 among them, which cannot build on a CPU.
 
 A stand-in for INetworkDefinition takes the calls of every op case and refuses methods, arguments, attributes and
-enumeration members that the bindings do not declare. `TRTDSL_BINDINGS` names folders with bindings, separated by
-colons, that can be imported where `LD_LIBRARY_PATH` leads to their libraries.
+enumeration members that the bindings do not declare. `TRTDSL_BINDINGS` says where bindings are, and the libraries that
+they load: `8.6=FOLDER:LIBRARIES,10.15=FOLDER:LIBRARIES`, the folders as `pip install --target` makes them.
 """
 
 from __future__ import annotations
@@ -23,29 +23,40 @@ from tests.ops.harness import Case, cases
 from trtdsl.targets.network import LayerNet, NetworkState
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import DataType
+from trtdsl.weights import Weight
 
 DUMP = Path(__file__).with_name("bindings.py")
 
 
-def _declared(module: str, **environment: str) -> dict[str, Any] | None:
-    done = subprocess.run(
-        [sys.executable, str(DUMP), module],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        check=False,
-    )
-    return json.loads(done.stdout) if done.returncode == 0 else None
+def _named() -> dict[str, tuple[str, str]]:
+    """Folder and libraries of the bindings that are there, by version."""
+    named = {}
+    for entry in filter(None, os.environ.get("TRTDSL_BINDINGS", "").split(",")):
+        version, _, paths = entry.partition("=")
+        folder, _, libraries = paths.partition(":")
+        named[version] = (folder, libraries)
+    return named
 
 
-def _all_bindings() -> dict[str, dict[str, Any] | None]:
-    found = {"rtx": _declared("tensorrt_rtx")}
-    for folder in filter(None, os.environ.get("TRTDSL_BINDINGS", "").split(":")):
-        found[Path(folder).name] = _declared("tensorrt_bindings", PYTHONPATH=folder)
-    return found
+NAMED = _named()
 
 
-BINDINGS = _all_bindings()
+def _declared(name: str) -> dict[str, Any]:
+    """What bindings declare; asked of a process of its own, for one process loads one TensorRT."""
+    environment = dict(os.environ)
+    if name == "rtx":
+        pytest.importorskip("tensorrt_rtx", reason="needs tensorrt_rtx: pip install 'trtdsl[rtx]'")
+    elif name in NAMED:
+        environment["PYTHONPATH"], environment["LD_LIBRARY_PATH"] = NAMED[name]
+    else:
+        pytest.skip(f"the bindings of TensorRT {name} were NOT checked: TRTDSL_BINDINGS does not say where they are")
+    module = "tensorrt_rtx" if name == "rtx" else "tensorrt_bindings"
+    dump = [sys.executable, str(DUMP), module]
+    done = subprocess.run(dump, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    declared: dict[str, Any] = json.loads(done.stdout)
+    assert name == "rtx" or declared["version"].startswith(f"{name}.")
+    return declared
 
 
 class Symbol:
@@ -97,6 +108,9 @@ class Declared:
     def weights(self, array: np.ndarray[Any, Any], dtype: DataType, label: str) -> Any:
         return Symbol(label)
 
+    def weights_of(self, weight: Weight, label: str) -> Any:
+        return Symbol(label)
+
     def no_weights(self, dtype: DataType) -> Any:
         return Symbol("no weights")
 
@@ -121,11 +135,9 @@ class Declared:
         return call
 
 
-@pytest.mark.parametrize("name", BINDINGS)
+@pytest.mark.parametrize("name", ["rtx", *dict.fromkeys(["8.6", "10.15", *NAMED])])
 def test_lowerings_use_what_the_bindings_declare(name: str) -> None:
-    declared = BINDINGS[name]
-    if declared is None:
-        pytest.skip(f"the bindings of {name} cannot be imported here")
+    declared = _declared(name)
     version = tuple(int(part) for part in declared["version"].split("."))
     runtime = Runtime("rtx" if name == "rtx" else "tensorrt", version)
     lowered = [case for case in cases() if _lower(case, declared, runtime)]
@@ -148,9 +160,3 @@ def _lower(case: Case, declared: dict[str, Any], runtime: Runtime) -> bool:
         outputs = result if isinstance(result, tuple) else (result,)
         state.tensors.update(zip(layer.outputs, outputs, strict=True))
     return True
-
-
-def test_says_which_bindings_were_not_there() -> None:
-    if not os.environ.get("TRTDSL_BINDINGS"):
-        pytest.skip("the bindings of TensorRT 8.6.1 and 10.15 were NOT checked: TRTDSL_BINDINGS names none")
-    assert all(BINDINGS.values())

@@ -19,6 +19,8 @@ ABILITIES = {
     "is_strongly_typed": (False, False, True, True),
     "can_be_strongly_typed": (False, True, True, True),
     "has_gelu": (False, True, True, True),
+    "has_timing_cache": (True, True, True, False),
+    "has_compatibility": (True, True, True, False),
     "has_progress_monitor": (False, True, True, True),
     "has_compute_capability": (False, False, False, True),
     "builds_without_gpu": (False, False, False, True),
@@ -55,12 +57,30 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_auto_prefers_tensorrt_and_takes_rtx_otherwise(modules: pytest.MonkeyPatch) -> None:
+RTX, PROPER = "TensorRT-RTX 1.7.1.116", "TensorRT 8.6.1"
+AUTO: dict[str, tuple[bool, tuple[str, ...], str]] = {
+    "both, and a GPU": (True, ("tensorrt_rtx", "tensorrt_bindings"), PROPER),
+    "both, no GPU to build on": (False, ("tensorrt_rtx", "tensorrt_bindings"), RTX),
+    "RTX alone, and a GPU": (True, ("tensorrt_rtx",), RTX),
+    "TensorRT alone, no GPU": (False, ("tensorrt_bindings",), PROPER),
+}
+
+
+@pytest.mark.parametrize(("gpu", "installed", "taken"), AUTO.values(), ids=AUTO)
+def test_auto_takes_what_can_build_here(
+    gpu: bool, installed: tuple[str, ...], taken: str, modules: pytest.MonkeyPatch
+) -> None:
+    modules.setattr("trtdsl.targets.runtime.has_gpu", lambda: gpu)
+    for name in installed:
+        modules.setitem(sys.modules, name, _module("1.7.1.116" if name == "tensorrt_rtx" else "8.6.1"))
+    assert str(find_runtime()) == taken
+
+
+def test_takes_the_one_that_is_asked_for(modules: pytest.MonkeyPatch) -> None:
     modules.setitem(sys.modules, "tensorrt_rtx", _module("1.7.1.116"))
-    assert str(find_runtime()) == "TensorRT-RTX 1.7.1.116"
     modules.setitem(sys.modules, "tensorrt_bindings", _module("8.6.1"))
-    assert str(find_runtime()) == "TensorRT 8.6.1"
-    assert str(find_runtime("rtx")) == "TensorRT-RTX 1.7.1.116"
+    assert str(find_runtime("rtx")) == RTX
+    assert str(find_runtime("tensorrt")) == PROPER
 
 
 def test_says_how_to_install_what_is_missing(modules: pytest.MonkeyPatch) -> None:

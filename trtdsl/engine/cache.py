@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from trtdsl.engine import manifest as manifests
-from trtdsl.engine.files import write_atomically
+from trtdsl.engine.files import Staged, remove_abandoned
 from trtdsl.errors import EngineFileError
 
 LIMIT = 4 << 30
@@ -45,24 +43,24 @@ class EngineCache:
         path = self._path(recipe, key)
         if not is_current(path, key):
             return None
-        os.utime(path)
+        with suppress(OSError):
+            os.utime(path)  # a store of someone else's may be read all the same
         return path
 
     def store(self, recipe: str, key: str, engine: Path, manifest: Mapping[str, Any]) -> None:
         """Keep an engine. A store that cannot be written is no reason for a build to fail."""
         path = self._path(recipe, key)
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            place(engine, path)
-            write_atomically(manifests.manifest_path(path), json.dumps(manifest).encode())
+        with suppress(OSError), Staged() as staged:
+            staged.link(engine, path)
+            staged.write(manifests.manifest_path(path), manifests.encode(manifest))
+            staged.commit()
             self._trim()
-        except OSError:
-            return
 
     def _path(self, recipe: str, key: str) -> Path:
         return self.directory / f"{recipe[:_SHORT]}-{key}.engine"
 
     def _trim(self) -> None:
+        remove_abandoned(self.directory)
         engines = sorted(self.directory.glob("*.engine"), key=lambda path: -path.stat().st_mtime)
         total = 0
         for path in engines:
@@ -75,7 +73,7 @@ class EngineCache:
 def has_recipe(engine: Path, recipe: str) -> bool:
     """Whether an engine stands there that was built from the same recipe, be it with other weights."""
     try:
-        return manifests.read(engine).get("recipe") == recipe
+        return bool(manifests.read(engine)["recipe"] == recipe)
     except EngineFileError:
         return False
 
@@ -87,23 +85,6 @@ def is_current(engine: Path, key: str) -> bool:
         if manifest["key"] != key:
             return False
         manifests.verify(engine, manifest)
-    except (EngineFileError, KeyError, TypeError):
+    except EngineFileError:
         return False
     return True
-
-
-def place(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`, never seen half written: a link where the disk can, else a copy.
-
-    Links are safe because engines are only ever replaced, not written to, and verified before they are used again.
-    """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from trtdsl.targets.runtime import Runtime
 
 _DRIVER_NOISE = "catchCudaError"
+_SECOND_LOGGER = "The logger passed into createInfer"
 
 
 class BuildLog:
     """The messages of one build by severity. `logger` is what TensorRT is given."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._lock = threading.Lock()
         self._errors: list[str] = []
         self.warnings: list[str] = []
         self.logger = _make_logger(runtime.module, self)
@@ -20,13 +23,16 @@ class BuildLog:
     def hear(self, severity: str, message: str) -> None:
         """Take one message. May be called from TensorRT's own threads."""
         if severity in ("ERROR", "INTERNAL_ERROR"):
-            self._errors.append(message.strip())
-        elif severity == "WARNING":
+            with self._lock:
+                self._errors.append(message.strip())
+        # When a process has another builder alive, TensorRT says so, which is no news of this network.
+        elif severity == "WARNING" and _SECOND_LOGGER not in message:
             self.warnings.append(message.strip())
 
     def take_errors(self) -> list[str]:
         """The error lines since the last call."""
-        taken, self._errors = self._errors, []
+        with self._lock:
+            taken, self._errors = self._errors, []
         # Without a GPU every error is followed by one about the missing driver, which says nothing of the cause.
         return [message for message in taken if _DRIVER_NOISE not in message] or taken
 

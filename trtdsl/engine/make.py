@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +13,8 @@ from typing import Any
 from trtdsl.build_options import BuildOptions
 from trtdsl.engine import manifest as manifests
 from trtdsl.engine.builder import build
-from trtdsl.engine.cache import EngineCache, has_recipe, is_current, place
-from trtdsl.engine.files import sha256, write_atomically
+from trtdsl.engine.cache import EngineCache, has_recipe, is_current
+from trtdsl.engine.files import Staged, sha256
 from trtdsl.engine.manifest import Ingredients
 from trtdsl.engine.progress import ProgressReporter
 from trtdsl.errors import Diagnostic, Diagnostics
@@ -60,15 +62,29 @@ def make_engine(
         known = usable is not None and (has_recipe(output, recipe.key) or usable.has_recipe(recipe.key))
         if usable is not None and known and (found := maker.reuse(hashing.result(), usable)):
             return found
+        _check_place(output)
         diagnostics = Diagnostics()
         plan = memoryview(build(graph, runtime, options, diagnostics, progress))
         digest = pool.submit(sha256, plan)
-        write_atomically(output, plan)
-        made_of = hashing.result()
-        manifest = maker.finish(made_of, digest.result(), plan.nbytes)
+        with Staged() as staged:
+            staged.write(output, plan)
+            made_of = hashing.result()
+            manifest = maker.describe(made_of, digest.result(), plan.nbytes)
+            staged.write(manifests.manifest_path(output), manifests.encode(manifest))
+            staged.commit()
     if usable is not None:
         usable.store(recipe.key, made_of.key, output, manifest)
     return EngineFile(output, manifest, False, diagnostics.warnings)
+
+
+def _check_place(output: Path) -> None:
+    """Find out that an engine cannot be written before it is built. Raises OSError."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for path in (output, manifests.manifest_path(output)):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not os.access(output.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
 
 
 @dataclass(frozen=True)
@@ -80,21 +96,21 @@ class _Maker:
 
     def reuse(self, made_of: Ingredients, cache: EngineCache) -> EngineFile | None:
         """The engine of these ingredients, if the output is one already or the store has it."""
-        found = self.output
-        if not is_current(found, made_of.key):
-            stored = cache.find(self.recipe.key, made_of.key)
-            if stored is None:
-                return None
-            found = stored
+        found = self.output if is_current(self.output, made_of.key) else cache.find(self.recipe.key, made_of.key)
+        if found is None:
+            return None
         engine = manifests.read(found)["engine"]
-        if found != self.output:
-            self.output.parent.mkdir(parents=True, exist_ok=True)
-            place(found, self.output)
-        # The manifest is written anew: the network's file may have another name or commit now.
-        return EngineFile(self.output, self.finish(made_of, engine["sha256"], engine["bytes"]), reused=True)
+        # The manifest is made anew: the network's file may have another name or commit now.
+        manifest = self.describe(made_of, engine["sha256"], engine["bytes"])
+        path, text = manifests.manifest_path(self.output), manifests.encode(manifest)
+        if found != self.output or path.read_bytes() != text:
+            with Staged() as staged:
+                if found != self.output:
+                    staged.link(found, self.output)
+                staged.write(path, text)
+                staged.commit()
+        return EngineFile(self.output, manifest, reused=True)
 
-    def finish(self, made_of: Ingredients, digest: str, size: int) -> dict[str, Any]:
-        """Write the manifest."""
-        manifest = manifests.describe(self.graph, self.recipe.key, made_of, self.output, digest, size, self.source)
-        manifests.write(manifest, self.output)
-        return manifest
+    def describe(self, made_of: Ingredients, digest: str, size: int) -> dict[str, Any]:
+        """The manifest."""
+        return manifests.describe(self.graph, self.recipe.key, made_of, self.output, digest, size, self.source)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from trtdsl.build_options import BuildOptions
-from trtdsl.engine.files import sha256, sha256_of, write_atomically
+from trtdsl.engine.files import sha256, sha256_of
 from trtdsl.engine.git import commit_of
-from trtdsl.engine.gpu import current_gpu
 from trtdsl.errors import EngineFileError
 from trtdsl.graph import Graph, Layer
+from trtdsl.targets.gpu import current_gpu
 from trtdsl.targets.runtime import Runtime
 from trtdsl.version import __version__
 from trtdsl.weights import Weight
@@ -157,11 +157,9 @@ def manifest_path(engine: Path) -> Path:
     return engine.with_name(engine.name + SUFFIX)
 
 
-def write(manifest: Mapping[str, Any], engine: Path) -> Path:
-    """Write the manifest beside its engine."""
-    path = manifest_path(engine)
-    write_atomically(path, (json.dumps(manifest, indent=2) + "\n").encode())
-    return path
+def encode(manifest: Mapping[str, Any]) -> bytes:
+    """The bytes of a manifest's file."""
+    return (json.dumps(manifest, indent=2) + "\n").encode()
 
 
 def read(engine: Path) -> dict[str, Any]:
@@ -175,11 +173,40 @@ def read(engine: Path) -> dict[str, Any]:
             f"{engine} has no manifest: there is no {path.name} beside it",
             hint="engines that trtdsl builds have one; keep both files together",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EngineFileError.of("manifest-damaged", f"{path} cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not _fits(manifest, _LAYOUT):
         raise EngineFileError.of("manifest-damaged", f"{path} is not a manifest of format {FORMAT}")
     return manifest
+
+
+_LAYOUT: Mapping[str, Any] = {
+    "name": str,
+    "recipe": str,
+    "key": str,
+    "engine": {"file": str, "sha256": str, "bytes": int},
+    "source": {"file": str, "git": object},
+    "built_from": {
+        "spec": str,
+        "weights": list,
+        "plugins": list,
+        "runtime": str,
+        "gpu": object,
+        "options": dict,
+        "dims": dict,
+        "trtdsl": {"version": str, "code": str},
+    },
+    "inputs": dict,
+    "outputs": dict,
+    "precision": {"layers": dict, "others": dict, "verified": bool},
+}
+"""What has to be in a manifest for others to read it without a second look."""
+
+
+def _fits(value: object, layout: Any) -> bool:
+    if isinstance(layout, type):
+        return isinstance(value, layout)
+    return isinstance(value, dict) and all(key in value and _fits(value[key], inner) for key, inner in layout.items())
 
 
 def verify(engine: Path, manifest: Mapping[str, Any]) -> None:

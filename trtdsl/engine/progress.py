@@ -27,10 +27,12 @@ class ProgressReporter(Protocol):
 
 
 class Interruption:
-    """Whether the user asked to stop."""
+    """Whether a build is to stop: the user asked, or its progress could not be shown."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.failure: BaseException | None = None
+        """What a reporter raised. TensorRT's bindings would print it and go on."""
 
     def request(self) -> None:
         self._event.set()
@@ -44,35 +46,40 @@ def make_monitor(trt: Any, reporter: ProgressReporter | None, interruption: Inte
     """An IProgressMonitor that reports phases and ends the build at the next step once that was asked for."""
     lock = threading.Lock()
 
+    def report(method: str, *arguments: Any) -> None:
+        if reporter is None:
+            return
+        with lock:
+            try:
+                if interruption.failure is None:
+                    getattr(reporter, method)(*arguments)
+            except BaseException as error:
+                interruption.failure = error
+
     # The base class belongs to the TensorRT that is used, so the class can only be made once that is known.
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            if reporter is not None:
-                with lock:
-                    reporter.phase_start(phase_name, parent_phase, num_steps)
+            report("phase_start", phase_name, parent_phase, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            if reporter is not None:
-                with lock:
-                    reporter.step_complete(phase_name, step)
-            return not interruption.requested
+            report("step_complete", phase_name, step)
+            return interruption.failure is None and not interruption.requested
 
         def phase_finish(self, phase_name: str) -> None:
-            if reporter is not None:
-                with lock:
-                    reporter.phase_finish(phase_name)
+            report("phase_finish", phase_name)
 
     return Monitor()
 
 
-def run_interruptible(work: Callable[[], T], interruption: Interruption) -> T:
+def run_interruptible(work: Callable[[], T], interruption: Interruption, *, stops: bool = True) -> T:
     """Run a long call of TensorRT in a thread, so that Ctrl-C is noticed while it runs.
 
-    The first Ctrl-C asks the monitor to stop at the next step, a second one raises KeyboardInterrupt at once. Raises
-    BuildInterrupted when the work ended after it was asked to.
+    The first Ctrl-C asks the monitor to stop at the next step, a second one raises KeyboardInterrupt at once; so does
+    the first when nothing `stops` the work. Raises BuildInterrupted when the work ended after it was asked to, and what
+    a reporter of its progress raised.
     """
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -84,26 +91,28 @@ def run_interruptible(work: Callable[[], T], interruption: Interruption) -> T:
             failure.append(error)
 
     thread = threading.Thread(target=target, name="trtdsl-build", daemon=True)
-    with _ctrl_c(interruption):
+    with _ctrl_c(interruption, stops):
         thread.start()
         while thread.is_alive():
             thread.join(0.1)
     if interruption.requested:
         raise BuildInterrupted.of("interrupted", "the build was stopped; no file was changed")
+    if interruption.failure is not None:
+        raise interruption.failure
     if failure:
         raise failure[0]
     return outcome[0]
 
 
 @contextmanager
-def _ctrl_c(interruption: Interruption) -> Iterator[None]:
+def _ctrl_c(interruption: Interruption, stops: bool) -> Iterator[None]:
     """Turn SIGINT into a request while the context lasts; elsewhere than in the main thread, leave signals alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if interruption.requested:
+        if interruption.requested or not stops:
             raise KeyboardInterrupt
         interruption.request()
 

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trtdsl.errors import BuildError, Diagnostic, used_at
+from trtdsl.errors import BuildError, Diagnostic, unreachable, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
 from trtdsl.targets.runtime import Runtime
-from trtdsl.types import Arithmetic, DataType, Dim, Expression, Shape, Symbol, TensorType
-from trtdsl.weights import to_storage
+from trtdsl.types import Arithmetic, DataType, Dim, Expression, Shape, Symbol, TensorType, steps_back
+from trtdsl.weights import Weight, to_storage
 
 _DIM_OPERATIONS = {"+": "SUM", "-": "SUB", "*": "PROD", "//": "FLOOR_DIV", "min": "MIN", "max": "MAX"}
 
@@ -33,6 +33,10 @@ class Api(Protocol):
 
     def weights(self, array: np.ndarray[Any, Any], dtype: DataType, label: str) -> Any:
         """Weights over the array's memory; `label` says where they are from."""
+        ...
+
+    def weights_of(self, weight: Weight, label: str) -> Any:
+        """Weights over a parameter's elements."""
         ...
 
     def no_weights(self, dtype: DataType) -> Any:
@@ -64,13 +68,18 @@ class NetworkState:
     sizes: dict[Expression, Any] = field(default_factory=dict)
     """Shape tensors of one element, by what they hold."""
 
-    def source_of(self, symbol: Symbol) -> tuple[str, int]:
-        """The network input and the axis that have a declared dimension."""
-        for entry in self.graph.inputs:
-            for axis, dim in enumerate(entry.type.shape):
-                if dim.expression == symbol:
-                    return entry.name, axis
-        raise AssertionError(f"no input has the dimension {symbol}")
+    def source_of(self, symbol: Symbol) -> tuple[str, int, tuple[tuple[str, int], ...]]:
+        """The network input and the axis that have a declared dimension, and the steps from the axis' size to it."""
+        found = [
+            (len(steps), entry.name, axis, steps)
+            for entry in self.graph.inputs
+            for axis, dim in enumerate(entry.type.shape)
+            if (steps := steps_back(dim.expression, symbol)) is not None
+        ]
+        if not found:
+            unreachable(f"no input has the dimension {symbol}")
+        _, name, axis, steps = min(found, key=lambda source: source[0])
+        return name, axis, steps
 
 
 class LayerNet:
@@ -101,7 +110,7 @@ class LayerNet:
         def checked(*arguments: Any, **keywords: Any) -> Any:
             layer = method(*arguments, **keywords)
             if layer is None:
-                raise RefusedError(name)
+                raise RefusedError(f"{name} gave no layer")
             self.added.append(layer)
             return layer
 
@@ -121,7 +130,7 @@ class LayerNet:
         if name not in self.layer.weights:
             return self.state.api.no_weights(self.dtype)
         weight = self.layer.weights[name]
-        return self.state.api.weights(weight.array(), weight.dtype, f"{self.layer.name}.{name}")
+        return self.state.api.weights_of(weight, f"{self.layer.name}.{name}")
 
     def typed_weights(self, array: np.ndarray[Any, Any]) -> Any:
         """Weights for computed values, converted to the layer's type."""
@@ -215,9 +224,12 @@ class LayerNet:
         if isinstance(expression, int):
             return self._sizes([expression])
         if isinstance(expression, Symbol):
-            name, axis = self.state.source_of(expression)
+            name, axis, steps = self.state.source_of(expression)
             shape = self.add_shape(self.state.tensors[name]).get_output(0)
-            return self.add_slice(shape, (axis,), (1,), (1,)).get_output(0)
+            size = self.add_slice(shape, (axis,), (1,), (1,)).get_output(0)
+            for operator, number in steps:
+                size = self.elementwise(_DIM_OPERATIONS[operator], size, self._sizes([number]))
+            return size
         return self._compute_size(expression)
 
     def _compute_size(self, expression: Arithmetic) -> Any:

@@ -13,6 +13,7 @@ from trtdsl.ops.base import OpError
 from trtdsl.targets.network import LayerNet, NetworkState, impossible
 from trtdsl.targets.runtime import LATEST, Runtime
 from trtdsl.types import DataType, format_shape
+from trtdsl.weights import Weight
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def record(graph: Graph, runtime: Runtime = LATEST) -> Iterator[LayerCalls]:
 
     Raises BuildError for a layer that the runtime is known to lack.
     """
-    recorder = _Recorder()
+    recorder = _Recorder(runtime)
     state = NetworkState(recorder, runtime, graph)
     for entry in graph.inputs:
         state.tensors[entry.name] = _Symbol(recorder.variable(entry.name))
@@ -87,14 +88,22 @@ class _RecordedLayer:
 class _Recorder:
     """Stands in for an INetworkDefinition."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self.statements: list[str] = []
         self.trt = _Symbol("trt")
         self._count = 0
         self._variables: set[str] = set()
 
     def weights(self, array: np.ndarray[Any, Any], dtype: DataType, label: str) -> Any:
-        return _Symbol(f"weights[{label!r}, {dtype}{format_shape(array.shape)}]")
+        return self._weights(array.shape, dtype, label)
+
+    def weights_of(self, weight: Weight, label: str) -> Any:
+        assert weight.shape is not None, "a weight has no shape before infer"
+        return self._weights(weight.shape, weight.dtype, label)
+
+    def _weights(self, shape: tuple[int, ...], dtype: DataType, label: str) -> Any:
+        return _Symbol(f"weights[{label!r}, {dtype}{format_shape(shape)}]")
 
     def no_weights(self, dtype: DataType) -> Any:
         return _Symbol(f"trt.Weights({self.data_type(dtype)!r})")
@@ -103,7 +112,7 @@ class _Recorder:
         return _Symbol(f"trt.DataType.{dtype.trt_name}")
 
     def has(self, name: str) -> bool:
-        return True  # what is written down is for the latest TensorRT
+        return self._runtime.has_method(name)
 
     def method(self, name: str) -> Callable[..., Any]:
         def call(*arguments: object, **keywords: object) -> _RecordedLayer:

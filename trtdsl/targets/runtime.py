@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trtdsl.errors import RuntimeUnavailableError
+from trtdsl.targets.gpu import has_gpu
 from trtdsl.types import DataType
 
 CHOICES = ("auto", "rtx", "tensorrt")
@@ -50,6 +51,10 @@ class Runtime:
         """Whether there are GELU activations; 8.6 builds them from smaller layers."""
         return self.can_be_strongly_typed
 
+    def has_method(self, name: str) -> bool:
+        """Whether an INetworkDefinition has that one of the methods that lowerings ask for."""
+        return name != "add_normalization_v2" or self.is_rtx or self.version >= (10, 15)
+
     @property
     def has_bf16_deconvolution(self) -> bool:
         """Whether the builder takes deconvolutions in bf16; RTX refuses all of them."""
@@ -72,12 +77,22 @@ class Runtime:
         return self.is_rtx
 
     @property
+    def has_timing_cache(self) -> bool:
+        """Whether builds measure tactics; RTX's just-in-time compiler chooses them where an engine runs."""
+        return not self.is_rtx
+
+    @property
+    def has_compatibility(self) -> bool:
+        """Whether engines can be made for other GPUs, or later versions, in return for speed."""
+        return not self.is_rtx
+
+    @property
     def has_progress_monitor(self) -> bool:
         return self.can_be_strongly_typed
 
     @property
     def has_compute_capability(self) -> bool:
-        """Whether an engine can be built for other GPUs than the one present."""
+        """Whether the GPUs to build for are named by their compute capabilities."""
         return self.is_rtx
 
     def network_flags(self, strongly_typed: bool) -> int:
@@ -103,13 +118,13 @@ LATEST = Runtime("rtx", (1, 7))
 
 
 def find_runtime(choice: str = "auto") -> Runtime:
-    """Import the TensorRT asked for; `auto` takes TensorRT when there is a usable one, else RTX.
+    """Import the TensorRT asked for.
 
-    Raises RuntimeUnavailableError with what was tried and how to install one.
+    `auto` takes TensorRT where there is a GPU, without which it builds nothing, and RTX elsewhere; where only one of
+    them is installed, that one. Raises RuntimeUnavailableError with what was tried and how to install one.
     """
     failures: list[str] = []
-    flavors = ("tensorrt", "rtx") if choice == "auto" else (choice,)
-    for flavor in flavors:
+    for flavor in _preferred() if choice == "auto" else (choice,):
         for name in _MODULES[flavor]:
             if importlib.util.find_spec(name) is None:
                 continue
@@ -130,6 +145,10 @@ def find_runtime(choice: str = "auto") -> Runtime:
         f"no {wanted} can be used: {detail}",
         hint=f"pip install 'trtdsl[{extra}]'" + (" builds engines without a GPU" if extra == "rtx" else ""),
     )
+
+
+def _preferred() -> tuple[str, ...]:
+    return ("tensorrt", "rtx") if has_gpu() else ("rtx", "tensorrt")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

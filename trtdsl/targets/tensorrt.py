@@ -8,13 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trtdsl.errors import BuildError, Diagnostic, used_at
-from trtdsl.graph import Graph, GraphOutput, Layer
+from trtdsl.errors import BuildError, Diagnostic, TrtdslError, used_at
+from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
+from trtdsl.source import Span
 from trtdsl.targets.network import LayerNet, NetworkState, RefusedError, impossible
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.weak_typing import WeakTyping
 from trtdsl.types import DataType, TensorType
+from trtdsl.weights import Weight
 
 
 class MessageLog(Protocol):
@@ -33,11 +35,19 @@ class TensorRTApi:
         self.runtime = runtime
         self.trt = runtime.module
         self.arrays: list[np.ndarray[Any, Any]] = []
+        self._parameters: dict[Any, np.ndarray[Any, Any]] = {}
 
     def weights(self, array: np.ndarray[Any, Any], dtype: DataType, label: str) -> Any:
         array = np.ascontiguousarray(array)
         self.arrays.append(array)
         return self.runtime.weights(array, dtype)
+
+    def weights_of(self, weight: Weight, label: str) -> Any:
+        # What several layers share is converted once.
+        key = (weight.source, weight.shape, weight.dtype)
+        if key not in self._parameters:
+            self._parameters[key] = weight.array()
+        return self.weights(self._parameters[key], weight.dtype, label)
 
     def no_weights(self, dtype: DataType) -> Any:
         return self.trt.Weights(self.runtime.data_type(dtype))
@@ -56,7 +66,8 @@ class TensorRTApi:
 def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, strongly_typed: bool) -> TensorRTApi:
     """Fill an empty network from a typed graph. What is returned has to outlive the build.
 
-    Raises BuildError with the YAML line of the layer that TensorRT refused, and what its logger said.
+    Raises BuildError with the YAML line of the layer that TensorRT refused, and what its logger said. Anything else
+    that goes wrong is a mistake of ours, an AssertionError that names the layer.
     """
     api = TensorRTApi(network, runtime)
     network.name = graph.name
@@ -67,13 +78,14 @@ def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, stron
         shape = tuple(dim.value if dim.is_static else -1 for dim in entry.type.shape)
         tensor = network.add_input(entry.name, api.data_type(entry.type.dtype), shape)
         if tensor is None:
-            raise BuildError.of("tensorrt-refused", f"input {entry.name}: {_said(log)}", entry.span)
+            raise BuildError.of("tensorrt-refused", f"TensorRT refused input {entry.name}: {_said(log)}", entry.span)
         state.tensors[entry.name] = tensor
     names = _Names()
     for layer in graph.layers:
         _emit_layer(layer, state, log, names, typing)
-    for output in graph.outputs:
-        _mark_output(output, state, network)
+    _mark_outputs(state, network)
+    if errors := log.take_errors():
+        raise AssertionError(f"the outputs {[output.name for output in graph.outputs]}: {'; '.join(errors)}")
     return api
 
 
@@ -105,10 +117,28 @@ def _emit_layer(layer: Layer, state: NetworkState, log: MessageLog, names: _Name
             state.tensors[name] = tensor
     except OpError as error:
         raise impossible(layer, error) from error
-    except (RefusedError, TypeError, ValueError, RuntimeError) as error:
-        raise _refused(layer, f"{error}: {_said(log)}") from error
+    except (TrtdslError, OSError, MemoryError):
+        raise  # reading a weight failed
+    except Exception as error:
+        said = log.take_errors()
+        if said or _is_refusal(error):
+            raise _refused(layer, "; ".join(said) or str(error)) from error
+        raise AssertionError(f"{_described(layer)}: {type(error).__name__}: {error}") from error
     if errors := log.take_errors():
         raise _refused(layer, "; ".join(errors))
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether TensorRT gave no layer, or its bindings found an argument that they have no type for."""
+    return isinstance(error, RefusedError) or (isinstance(error, TypeError) and "incompatible" in str(error))
+
+
+def _described(layer: Layer) -> str:
+    return f"{layer.name} ({layer.op.kind}, {_place(layer.origin.span)})"
+
+
+def _place(span: Span) -> str:
+    return f"{span.file.name}:{span.line}"
 
 
 def _outputs(result: Any) -> tuple[Any, ...]:
@@ -133,7 +163,7 @@ def _check_type(tensor: Any, expected: TensorType, runtime: Runtime, typing: Wea
 
 def _name_layers(layer: Layer, added: list[Any], outputs: tuple[Any, ...], names: _Names) -> None:
     """The last TensorRT layer carries the layer's name, those before it say what they are behind a slash."""
-    place = f"{layer.origin.span.file.name}:{layer.origin.span.line}"
+    place = _place(layer.origin.span)
     for made in added:
         kind = type(made).__name__.removeprefix("I").removesuffix("Layer").lower()
         made.name = names.unique(layer.name if made is added[-1] else f"{layer.name}/{kind}")
@@ -155,24 +185,29 @@ class _Names:
         return name if self._uses[name] == 1 else f"{name}#{self._uses[name]}"
 
 
-def _mark_output(output: GraphOutput, state: NetworkState, network: Any) -> None:
-    """Deliver a tensor under its outside name; through a layer of its own where the tensor has another use."""
-    tensor = state.tensors[output.tensor]
-    if tensor.is_network_input or tensor.is_network_output:
-        layer = network.add_identity(tensor)
-        layer.name = f"{output.name}/output"
-        layer.metadata = f"{output.span.file.name}:{output.span.line}"
-        tensor = layer.get_output(0)
-    namesake = state.tensors.get(output.name)
-    if namesake is not None and namesake is not tensor:
-        # An output that is cast for delivery often bears the name of what it was cast from.
-        namesake.name = f"{output.name}/inner"
-    tensor.name = output.name
-    network.mark_output(tensor)
+def _mark_outputs(state: NetworkState, network: Any) -> None:
+    """Deliver each output's tensor under its outside name, through a layer of its own where it has another use."""
+    delivered = []
+    for output in state.graph.outputs:
+        tensor = state.tensors[output.tensor]
+        if tensor.is_network_input or tensor.is_network_output:
+            layer = network.add_identity(tensor)
+            layer.name = f"{output.name}/output"
+            layer.metadata = _place(output.span)
+            tensor = layer.get_output(0)
+        network.mark_output(tensor)
+        delivered.append((output.name, tensor))
+    # An output often bears the name of another tensor: of what it was cast from, or of any other.
+    taken = {name for name, _ in delivered}
+    for name, tensor in state.tensors.items():
+        if name in taken and not tensor.is_network_input:
+            tensor.name = f"{name}/inner"
+    for name, tensor in delivered:
+        tensor.name = name
 
 
 def _said(log: MessageLog) -> str:
-    return "; ".join(log.take_errors()) or "TensorRT gave no reason"
+    return "; ".join(log.take_errors()) or "it gave no reason"
 
 
 def _refused(layer: Layer, reason: str) -> BuildError:

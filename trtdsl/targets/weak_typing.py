@@ -1,7 +1,7 @@
 """Layer precisions for runtimes whose networks are weakly typed (TensorRT 8.6, and 10 unless asked otherwise).
 
-There a cast is only a suggestion. Every layer of a float type is given its precision and its outputs' types, which the
-builder's OBEY_PRECISION_CONSTRAINTS flag then makes binding.
+There a cast is only a suggestion. Every output of a float type is given its type, and layers with kernels of their own
+their precision, which the builder's OBEY_PRECISION_CONSTRAINTS flag then makes binding.
 """
 
 from __future__ import annotations
@@ -10,6 +10,11 @@ from typing import Any
 
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import FLOATS
+
+_OWN_KERNELS = ("CONVOLUTION", "DECONVOLUTION", "POOLING", "SCALE")
+"""The layers that are given a precision. All others are fused by a compiler inside TensorRT, which follows the types of
+tensors; 8.6.1's finds no implementation, or reads memory that is not its own, where its matrix products or
+normalisations have a precision as well."""
 
 
 class WeakTyping:
@@ -21,15 +26,17 @@ class WeakTyping:
 
     def __init__(self, runtime: Runtime) -> None:
         self._kinds = runtime.module.LayerType
+        self._own_kernels = [getattr(self._kinds, name) for name in _OWN_KERNELS]
         self._floats = {runtime.data_type(dtype) for dtype in FLOATS & runtime.dtypes}
         self._types: dict[str, Any] = {}
 
     def constrain(self, layer: Any) -> None:
-        """Set the precision of one layer and the types of its outputs; layers of integers are left alone."""
+        """Set the types of one layer's outputs, and its precision where it has one; integers are left alone."""
         dtype = self._computes_in(layer)
         if dtype not in self._floats:
             return
-        layer.precision = dtype
+        if layer.type in self._own_kernels:
+            layer.precision = dtype
         for index in range(layer.num_outputs):
             output = layer.get_output(index)
             # Comparisons, shapes and indices come out as integers or booleans whatever the precision.

@@ -1,0 +1,203 @@
+"""What a manifest says, held against the files it speaks of, and what changes the key of a build."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.engine.building import TEXT, Project, weights
+from trtdsl.build_options import BuildOptions
+from trtdsl.engine import manifest as manifests
+from trtdsl.errors import EngineFileError
+from trtdsl.version import __version__
+
+
+def test_says_what_is_there(project: Project) -> None:
+    engine = project.build(optimization_level=2, target=["8.6", "12.0"])
+    manifest = json.loads(engine.manifest_path.read_text())
+    assert manifest == engine.manifest
+    content = engine.path.read_bytes()
+    assert manifest["engine"] == {
+        "file": "net.engine",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+    }
+    assert manifest["name"] == "small"
+    assert manifest["source"] == {"file": "net.yaml", "git": None}
+    assert manifest["inputs"] == {
+        "x": {"dtype": "fp32", "shape": ["N", "6"], "min": [1, 6], "opt": [2, 6], "max": [4, 6]}
+    }
+    assert list(manifest["outputs"]) == ["last"]
+    assert manifest["precision"] == {"layers": {"fp32": 3}, "others": {}, "verified": False}
+    built_from = manifest["built_from"]
+    assert built_from["runtime"] == str(project.runtime)
+    assert built_from["gpu"] is None
+    assert built_from["dims"] == {"N": [1, 2, 4]}
+    assert built_from["trtdsl"]["version"] == __version__
+    assert built_from["options"]["optimization_level"] == 2
+    assert built_from["options"]["target"] == ["8.6", "12.0"]
+    assert set(built_from["options"]) == set(BuildOptions.types())
+    assert [(file["file"], file["weights"]) for file in built_from["weights"]] == [
+        ("p.safetensors", 2),
+        ("w.safetensors", 2),
+    ]
+
+
+def test_layers_that_compute_in_another_type_are_listed(project: Project) -> None:
+    project.write(TEXT.replace("name: last}", "name: last, precision: fp32}"))
+    precision = project.build(precision="fp16").manifest["precision"]
+    assert precision == {"layers": {"fp16": 2, "fp32": 1}, "others": {"last": "fp32"}, "verified": False}
+
+
+def _changed_weights(name: str) -> Callable[[Project], Any]:
+    def change(project: Project) -> None:
+        arrays = weights()
+        arrays[name] = arrays[name] + np.float32(1e-3)
+        project.save(arrays)
+
+    return change
+
+
+def _written(old: str, new: str) -> Callable[[Project], Any]:
+    assert old in TEXT
+    return lambda project: project.write(TEXT.replace(old, new))
+
+
+CHANGING: dict[str, Callable[[Project], Any]] = {
+    "an op": _written("tanh", "relu"),
+    "a layer's name": _written("name: last", "name: end"),
+    "dimensions": _written("[1, 2, 4]", "[1, 2, 5]"),
+    "the optimum of a dimension": _written("[1, 2, 4]", "[1, 3, 4]"),
+    "an output's type": lambda project: project.write(TEXT + "outputs: {y: {tensor: last, dtype: fp16}}\n"),
+    "an output's name": lambda project: project.write(TEXT + "outputs: {y: last}\n"),
+    "a number of a weight": _changed_weights("fc.weight"),
+    "a number of a bias": _changed_weights("fc.bias"),
+    "a weight that is transposed": _written("name: fc, out", "name: fc, weight: {transpose: true}, out"),
+    "weights of another file": lambda project: project.save(weights(), weights(2)),
+    "an inline weight": _written("name: fc, out", "name: fc, weight: {fill: 0.5}, out"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGING.values(), ids=CHANGING)
+def test_the_key_changes_with(change: Callable[[Project], Any], project: Project) -> None:
+    before = project.key()
+    change(project)
+    assert project.key() != before
+
+
+NOT_CHANGING: dict[str, Callable[[Project], Any]] = {
+    "comments and blank lines": lambda project: project.write("# new\n\n" + TEXT.replace("tanh", "'tanh'") + "# end\n"),
+    "the order of keys": _written("op: tanh, name: last", "name: last, op: tanh"),
+    "an entry that no layer uses": _changed_weights("spare"),
+    "touched weights": lambda project: project.save(weights()),
+    "params that come to the same": _written("out_features: 6}\n  - {op: t", "out_features: $(2 * 3)}\n  - {op: t"),
+}
+
+
+@pytest.mark.parametrize("change", NOT_CHANGING.values(), ids=NOT_CHANGING)
+def test_the_key_does_not_change_with(change: Callable[[Project], Any], project: Project) -> None:
+    before = project.key()
+    change(project)
+    assert project.key() == before
+
+
+def test_the_key_does_not_change_with_the_folder_or_the_files_name(project: Project, tmp_path: Path) -> None:
+    before = project.key()
+    other = tmp_path / "elsewhere" / "deep"
+    shutil.copytree(project.path.parent, other)
+    project.path = (other / "net.yaml").rename(other / "other.yaml")
+    assert project.key() == before
+
+
+OPTIONS: dict[str, Any] = {
+    "workspace": "1GiB",
+    "optimization_level": 1,
+    "tactic_sources": [],
+    "timing_cache": "tactics",
+    "tf32": False,
+    "sparsity": True,
+    "refit": True,
+    "strip": True,
+    "version_compatible": True,
+    "hardware_compatibility": "ampere_plus",
+    "profiling_verbosity": "none",
+    "max_aux_streams": 1,
+    "strongly_typed": True,
+    "target": "8.9",
+}
+
+
+def test_every_option_changes_the_key(project: Project) -> None:
+    assert set(OPTIONS) == set(BuildOptions.types())
+    keys = [project.key(), *(project.key(**{name: value}) for name, value in OPTIONS.items())]
+    assert len(set(keys)) == len(OPTIONS) + 1
+
+
+def test_every_ingredient_changes_the_key() -> None:
+    plain = manifests.Ingredients("spec", "runtime", None, {"a": 1}, {"N": (1, 2, 4)}, "code")
+    other: dict[str, Any] = {
+        "spec": "another",
+        "runtime": "runtime 2",
+        "gpu": "a GPU",
+        "options": {"a": 2},
+        "dims": {"N": (1, 2, 5)},
+        "code": "other code",
+        "plugins": ({"name": "p"},),
+        "weights": ({"file": "w"},),
+    }
+    assert set(other) == {field.name for field in fields(manifests.Ingredients)}
+    keys = [replace(plain, **{name: value}).key for name, value in other.items()]
+    assert len({plain.key, *keys}) == len(other) + 1
+    assert replace(plain, options={"a": 1}).key == plain.key
+
+
+DAMAGED: dict[str, bytes] = {
+    "empty": b"",
+    "cut off": b'{"format": 1, "name": "sm',
+    "not UTF-8": b"\xff\xfe\x00",
+    "not a mapping": b"[1, 2]",
+    "of another format": b'{"format": 2}',
+    "without what it should say": b'{"format": 1, "key": "k", "engine": {}}',
+    "nested without end": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_manifest_is_refused(content: bytes, tmp_path: Path) -> None:
+    engine = tmp_path / "net.engine"
+    manifests.manifest_path(engine).write_bytes(content)
+    with pytest.raises(EngineFileError) as error:
+        manifests.read(engine)
+    assert error.value.diagnostics[0].code == "manifest-damaged"
+
+
+def test_every_part_of_the_layout_is_looked_for(project: Project) -> None:
+    engine = project.build()
+    path = engine.manifest_path
+    whole = json.loads(path.read_text())
+    for key in set(whole) - {"format"}:
+        path.write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
+        with pytest.raises(EngineFileError, match="is not a manifest"):
+            manifests.read(engine.path)
+    path.write_text(json.dumps(whole))
+    assert manifests.read(engine.path) == whole
+
+
+def test_a_missing_manifest_and_a_missing_engine_are_refused(tmp_path: Path, project: Project) -> None:
+    with pytest.raises(EngineFileError, match="has no manifest"):
+        manifests.read(tmp_path / "none.engine")
+    engine = project.build()
+    engine.path.write_bytes(b"something else")
+    with pytest.raises(EngineFileError, match="is not the engine its manifest speaks of"):
+        manifests.verify(engine.path, engine.manifest)
+    engine.path.unlink()
+    with pytest.raises(EngineFileError, match="cannot be read"):
+        manifests.verify(engine.path, engine.manifest)

@@ -1,0 +1,154 @@
+"""Layer precisions on weakly typed runtimes, with stand-ins for the layers of TensorRT 8.6.1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from types import SimpleNamespace
+
+import pytest
+
+from trtdsl.targets.runtime import Runtime
+from trtdsl.targets.weak_typing import WeakTyping
+
+
+class DataType(Enum):
+    """The members of 8.6.1's trt.DataType."""
+
+    FLOAT = auto()
+    HALF = auto()
+    INT8 = auto()
+    INT32 = auto()
+    BOOL = auto()
+    UINT8 = auto()
+    FP8 = auto()
+
+
+class LayerType(Enum):
+    """Some of the members of 8.6.1's trt.LayerType."""
+
+    CONVOLUTION = auto()
+    DECONVOLUTION = auto()
+    POOLING = auto()
+    SCALE = auto()
+    MATRIX_MULTIPLY = auto()
+    NORMALIZATION = auto()
+    ACTIVATION = auto()
+    CAST = auto()
+    CONSTANT = auto()
+    ELEMENTWISE = auto()
+    GATHER = auto()
+    SELECT = auto()
+    SHAPE = auto()
+    SHUFFLE = auto()
+    SLICE = auto()
+    TOPK = auto()
+
+
+FLOAT, HALF, INT32, BOOL = DataType.FLOAT, DataType.HALF, DataType.INT32, DataType.BOOL
+RUNTIME = Runtime("tensorrt", (8, 6, 1), SimpleNamespace(DataType=DataType, LayerType=LayerType))
+
+
+@dataclass
+class Tensor:
+    """`dtype` is what TensorRT reports before a build: fp32 for every float."""
+
+    name: str
+    dtype: DataType = FLOAT
+
+
+@dataclass
+class Layer:
+    """An ILayer that remembers what it was told."""
+
+    type: LayerType
+    inputs: list[Tensor | None]
+    outputs: list[Tensor]
+    to_type: DataType | None = None
+    precision: DataType | None = None
+    output_types: dict[int, DataType] = field(default_factory=dict)
+
+    @property
+    def num_inputs(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.outputs)
+
+    def get_input(self, index: int) -> Tensor | None:
+        return self.inputs[index]
+
+    def get_output(self, index: int) -> Tensor:
+        return self.outputs[index]
+
+    def set_output_type(self, index: int, dtype: DataType) -> None:
+        self.output_types[index] = dtype
+
+
+X, X16, N, MASK = Tensor("x"), Tensor("x/fp16"), Tensor("n", INT32), Tensor("mask", BOOL)
+TO_FP16 = (LayerType.CAST, [X], [X16], HALF)
+
+
+def constrained(
+    kind: LayerType, inputs: list[Tensor | None], outputs: list[Tensor], to_type: DataType | None = None
+) -> Layer:
+    """A layer of a network whose `x` is fp32 and `x/fp16` its cast."""
+    typing = WeakTyping(RUNTIME)
+    typing.constrain(Layer(LayerType.CAST, [X], [X16], HALF))
+    layer = Layer(kind, inputs, outputs, to_type)
+    typing.constrain(layer)
+    return layer
+
+
+Y, Y_INT, Y_BOOL = Tensor("y"), Tensor("y", INT32), Tensor("y", BOOL)
+CASES: dict[
+    str, tuple[LayerType, list[Tensor | None], list[Tensor], DataType | None, DataType | None, dict[int, DataType]]
+] = {
+    "fp32": (LayerType.ACTIVATION, [X], [Y], None, None, {0: FLOAT}),
+    "fp16, as its input was cast": (LayerType.CONVOLUTION, [X16], [Y], None, HALF, {0: HALF}),
+    "pooling": (LayerType.POOLING, [X16], [Y], None, HALF, {0: HALF}),
+    "product of matrices, which has types alone": (LayerType.MATRIX_MULTIPLY, [X16, X16], [Y], None, None, {0: HALF}),
+    "normalisation, likewise": (LayerType.NORMALIZATION, [X, X, X], [Y], None, None, {0: FLOAT}),
+    "cast back": (LayerType.CAST, [X16], [Y], FLOAT, None, {0: FLOAT}),
+    "cast of integers": (LayerType.CAST, [N], [Y], HALF, None, {0: HALF}),
+    "cast to integers": (LayerType.CAST, [X16], [Y_INT], INT32, None, {}),
+    "constant of floats": (LayerType.CONSTANT, [], [Tensor("c", HALF)], None, None, {0: HALF}),
+    "constant of integers": (LayerType.CONSTANT, [], [Y_INT], None, None, {}),
+    "shape of a float tensor": (LayerType.SHAPE, [X16], [Y_INT], None, None, {}),
+    "arithmetic on shapes": (LayerType.ELEMENTWISE, [N, N], [Y_INT], None, None, {}),
+    "comparison": (LayerType.ELEMENTWISE, [X16, X16], [Y_BOOL], None, None, {}),
+    "select takes the type of its branches": (LayerType.SELECT, [MASK, X16, X16], [Y], None, None, {0: HALF}),
+    "an optional input left out": (LayerType.SLICE, [None, X16], [Y], None, None, {0: HALF}),
+    "values and indices": (LayerType.TOPK, [X16], [Y, Y_INT], None, None, {0: HALF}),
+    "gather": (LayerType.GATHER, [X16, N], [Y], None, None, {0: HALF}),
+    "shuffle of integers": (LayerType.SHUFFLE, [N], [Y_INT], None, None, {}),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "outputs", "to_type", "precision", "output_types"), CASES.values(), ids=CASES
+)
+def test_precision_and_output_types(
+    kind: LayerType,
+    inputs: list[Tensor | None],
+    outputs: list[Tensor],
+    to_type: DataType | None,
+    precision: DataType | None,
+    output_types: dict[int, DataType],
+) -> None:
+    layer = constrained(kind, inputs, outputs, to_type)
+    assert layer.precision is precision
+    assert layer.output_types == output_types
+
+
+def test_types_are_followed_through_the_network() -> None:
+    typing = WeakTyping(RUNTIME)
+    chain = [X, X16, Tensor("a"), Tensor("b"), Tensor("b/fp32"), Tensor("c")]
+    kinds = [LayerType.CAST, LayerType.CONVOLUTION, LayerType.ACTIVATION, LayerType.CAST, LayerType.ACTIVATION]
+    casts = {0: HALF, 3: FLOAT}
+    layers = [Layer(kind, [chain[i]], [chain[i + 1]], casts.get(i)) for i, kind in enumerate(kinds)]
+    for layer in layers:
+        typing.constrain(layer)
+    assert [layer.output_types[0] for layer in layers] == [HALF, HALF, HALF, FLOAT, FLOAT]
+    assert [layer.precision for layer in layers] == [None, HALF, None, None, None]
