@@ -191,7 +191,8 @@ REFUSED = {
     "a merge of text": ("a: {<<: b}", "yaml-alias", (1, 9)),
     "a key twice": ("a: 1\nb: 2\na: 3", "duplicate-key", (3, 1)),
     "a merge twice": ("{<<: {a: 1}, <<: {b: 1}}", "duplicate-key", (1, 14)),
-    "a number as key": ("{1: 2}", "key", (1, 2)),
+    "a fraction as key": ("{1.5: 2}", "key", (1, 2)),
+    "a whole number twice as key": ("{18: 2, '18': 3}", "duplicate-key", (1, 9)),
     "a flag as key": ("{true: 2}", "key", (1, 2)),
     "nothing as key": ("{~: 2}", "key", (1, 2)),
     "a list as key": ("? [a]\n: 1", "key", (1, 3)),
@@ -216,7 +217,7 @@ def test_a_key_twice_names_both_places() -> None:
 
 def test_all_that_does_not_stop_the_parser_is_reported_at_once() -> None:
     with pytest.raises(NetworkError) as caught:
-        read("a: !t 1\na: 2\n3: 4\n")
+        read("a: !t 1\na: 2\n~: 4\n")
     assert [d.code for d in caught.value.diagnostics] == ["yaml-feature", "duplicate-key", "key"]
 
 

@@ -197,6 +197,27 @@ WRONG = {
     ),
     "layers that are none": ("layers: «relu»", "`layers` must be a list of layers, not text", None),
     "a layer that is none": ("layers: [«3»]", "a layer is an op or a mapping with `op`, not a number", None),
+    "a list of layers without dashes": ("layers: «{a: relu}»", "must be a list of layers", "begins with `- `"),
+    "a foreach by another name": ("layers: [«{forech: a}»]", "a layer needs `op`", "`foreach`"),
+    "a param without its dollar": (
+        "params: {classes: 3}\nlayers: [{op: conv, channels: «classes»}]",
+        'expected integer, at least 1, got "classes"',
+        "`$classes` is the value of `classes`",
+    ),
+    "what PyTorch calls a type": ("precision: «float16»\nlayers: [relu]", 'got "float16"', "`fp16`"),
+    "a type that precision does not know": ("precision: «int»\nlayers: [relu]", 'got "int"', ""),
+    "no for false": ("layers: [{op: conv, channels: 1, bias: «no»}]", 'got "no"', "write `false`"),
+    "a wrong key of a weight": (
+        "layers: [{op: conv, channels: 1, weight: «{keys: a}»}]",
+        "expected a key of the weights file",
+        "`key`",
+    ),
+    "what PyTorch has and the language leaves out": (
+        "layers: [{op: conv, «in_channels»: 3, channels: 1}]",
+        "conv has no parameter `in_channels`",
+        "leave it out: it follows from the input",
+    ),
+    "a build option": ("build: {«tf23»: true}\nlayers: [relu]", "`tf23` is not a build option", "`tf32`"),
     "a layer without op": ("layers: [«{relu: 1}»]", "a layer needs `op`", "`op: relu`"),
 }
 

@@ -14,12 +14,15 @@ from trtdsl.version import __version__
 
 if TYPE_CHECKING:
     from trtdsl.api import Network, load
+    from trtdsl.errors import TrtdslError
 
-__all__ = ["Network", "__version__", "load"]
+__all__ = ["Network", "TrtdslError", "__version__", "load"]
+
+_HOMES = {"Network": "trtdsl.api", "load": "trtdsl.api", "TrtdslError": "trtdsl.errors"}
 
 
 def __getattr__(name: str) -> object:
     # `import trtdsl` stays cheap, because the command line starts with it: numpy comes in with the first network.
-    if name in ("Network", "load"):
-        return getattr(importlib.import_module("trtdsl.api"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

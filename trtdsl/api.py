@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,8 +12,8 @@ from trtdsl.bind import bind
 from trtdsl.build_options import BuildOptions
 from trtdsl.check_weights import check_weights
 from trtdsl.errors import Diagnostic, Diagnostics
-from trtdsl.expand import dump, expand
-from trtdsl.flat import FlatNetwork, FlatPrecision
+from trtdsl.expand import dump, expand, override_nodes
+from trtdsl.flat import FlatNetwork, FlatPrecision, FlatWeightFile
 from trtdsl.graph import Graph
 from trtdsl.includes import read_document
 from trtdsl.infer import infer
@@ -24,6 +23,7 @@ from trtdsl.ops.attributes import DType
 from trtdsl.precision import assign_types
 from trtdsl.reader import open_source
 from trtdsl.schema import check
+from trtdsl.source import SourceFile, Span
 from trtdsl.types import DataType
 from trtdsl.weights.library import FileUse
 
@@ -35,6 +35,7 @@ def load(
     path: str | Path,
     *,
     parameters: Mapping[str, object] | None = None,
+    dims: Mapping[str, object] | None = None,
     weights: Sequence[str] | None = None,
     random_weights: bool = False,
     precision: str | None = None,
@@ -42,9 +43,10 @@ def load(
 ) -> Network:
     """Read, check and expand a network, find its weights and infer all shapes. Needs no TensorRT.
 
-    `parameters` overrides params as `--set` does (`{"classes": 10}`, `{"cfg.depth": 2}`); `weights` replaces the files
-    that the network names, each `FILE` or `PREFIX=FILE`; `random_weights` makes all weights up; `precision` replaces
-    the default one, not what is asked for single layers; `check_finite` refuses weights with NaN or infinity.
+    `parameters` overrides params as `--set` does (`{"classes": 10}`, `{"cfg.depth": 2}`); `dims` gives declared
+    dimensions other sizes, one or (min, opt, max) (`{"N": 4, "H": (64, 256, 1024)}`); `weights` replaces the files that
+    the network names, each `FILE` or `PREFIX=FILE`; `random_weights` makes all weights up; `precision` replaces the
+    default one, not what is asked for single layers; `check_finite` refuses weights with NaN or infinity.
 
     Raises NetworkError with everything the first failing stage found.
     """
@@ -52,10 +54,14 @@ def load(
     file = open_source(Path(path))
     document = read_document(file, diagnostics)
     check(document, CATALOGUE, diagnostics)
-    flat = expand(document, CATALOGUE, diagnostics, overrides=_assignments(parameters or {}))
+    params = override_nodes(parameters or {}, "parameters", diagnostics)
+    sizes = override_nodes(dims or {}, "dims", diagnostics)
+    flat = expand(document, CATALOGUE, diagnostics, params=params, dims=sizes)
     if precision is not None:
         flat = replace(flat, precision=FlatPrecision(_precision(precision), flat.precision.patterns))
     files = None if weights is None else [FileUse.parse(text) for text in weights]
+    if files is not None:
+        flat = replace(flat, weights=tuple(_named_outside(file) for file in files))
     graph = bind(flat, CATALOGUE, diagnostics, weight_files=files, random_weights=random_weights)
     graph = infer(graph, diagnostics)
     typed = assign_types(graph)
@@ -64,9 +70,8 @@ def load(
     return Network(Path(path), flat, graph, typed, diagnostics.warnings)
 
 
-def _assignments(parameters: Mapping[str, object]) -> list[str]:
-    """Values as the texts that `--set` takes: JSON is YAML."""
-    return [f"{name}={json.dumps(value)}" for name, value in parameters.items()]
+def _named_outside(file: FileUse) -> FlatWeightFile:
+    return FlatWeightFile(file.prefix, file.path, Span(SourceFile("--weights", ""), 1, 1, 1, 1))
 
 
 def _precision(name: str) -> DataType:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import translate
 from typing import Any
 
-from trtdsl.errors import Diagnostics, suggest, used_at
+from trtdsl.errors import Diagnostics, Note, suggest, used_at
 from trtdsl.flat import FlatLayer, FlatNetwork, FlatPrecision
 from trtdsl.graph import Graph, GraphInput, GraphOutput, Layer
 from trtdsl.nodes import Node, Scalar, plain
@@ -46,6 +46,7 @@ def bind(
         elif layer := _LayerBinder(flat_layer, op_class, flat.dims, diagnostics).bind(resolver, precision):
             layers.append(layer)
     resolver.finish()
+    _check_outputs(flat, diagnostics)
     diagnostics.end_stage()
     return Graph(
         flat.name,
@@ -54,6 +55,20 @@ def bind(
         tuple(GraphOutput(output.name, output.tensor, output.dtype, output.span) for output in flat.outputs),
         flat.dims,
     )
+
+
+def _check_outputs(flat: FlatNetwork, diagnostics: Diagnostics) -> None:
+    """An engine's inputs and outputs share one space of names."""
+    inputs = {entry.name: entry for entry in flat.inputs}
+    for output in flat.outputs:
+        if output.name in inputs:
+            diagnostics.error(
+                "duplicate-name",
+                f"the output `{output.name}` has the name of an input",
+                output.span,
+                hint=f"give it another: `{output.name}_out: {output.tensor}`",
+                notes=[Note("the input", inputs[output.name].span)],
+            )
 
 
 def weight_files_of(flat: FlatNetwork) -> list[FileUse]:

@@ -88,6 +88,8 @@ def describe(node: Node) -> str:
         return "a mapping"
     if node.value is None:
         return "nothing"
+    if isinstance(node.value, Dim):
+        return f"the dimension `{node.value}`, which differs from run to run"
     if isinstance(node.value, bool):
         return "true" if node.value else "false"
     return "text" if isinstance(node.value, str) else "a number"

@@ -65,6 +65,15 @@ def read(file: SourceFile, diagnostics: Diagnostics) -> Node:
     raise AssertionError("a document that was given up without an error")
 
 
+def read_value(file: SourceFile, diagnostics: Diagnostics) -> Node:
+    """The value that a text outside of any file has, such as one of the command line; nothing is null."""
+    text = file.text.strip()
+    span = Span(file, 1, 1, 1, len(file.text) + 1)
+    if text.startswith("#"):
+        diagnostics.error("yaml-syntax", "`#` begins a comment in YAML", span, hint="put the value in quotes")
+    return read(file, diagnostics) if text and not text.startswith("#") else Scalar(None, span)
+
+
 Event = Any
 """An event of PyYAML, from its own parser or from libyaml's."""
 
@@ -191,8 +200,8 @@ class _Builder:
         if type(event) is self.yaml.ScalarEvent and event.anchor is None and event.tag is None:
             self.count += 1
             value = event.value if event.style else self.resolve(event)
-            if isinstance(value, str):
-                return Key(value, self.span(event), bool(event.style))
+            if isinstance(value, str) or type(value) is int:
+                return Key(str(value), self.span(event), bool(event.style))
             hint = f'quote it: `"{event.value}"`' if event.value else None
             self.diagnostics.error("key", "a key must be text", self.span(event), hint=hint)
             return None
@@ -254,6 +263,8 @@ def _report_syntax(file: SourceFile, error: Exception, diagnostics: Diagnostics)
 
 def _syntax_hint(problem: str, span: Span | None) -> str | None:
     text = span.file.lines[span.line - 1] if span else ""
+    if span and problem.startswith("mapping values") and text[: span.column - 1].strip().isidentifier():
+        return "the line is indented more than the line above it"
     if span and text[span.column - 1 : span.column] == "\t":
         return "indent with spaces, not with tabs"
     if "$(" in text:

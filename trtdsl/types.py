@@ -89,21 +89,29 @@ class Arithmetic:
     right: Expression
 
     def __str__(self) -> str:
-        def operand(expression: Expression, tight: bool) -> str:
-            wrap = isinstance(expression, Arithmetic) and (tight or _LOOSE[expression.operator])
-            wrap = wrap and not (self.operator in "+-" and not tight)
-            return f"({expression})" if wrap else str(expression)
-
-        if self.operator == "+" and isinstance(self.right, int) and self.right < 0:
-            return f"{operand(self.left, False)} - {-self.right}"
         if self.operator in ("min", "max"):
             return f"{self.operator}({self.left}, {self.right})"
-        right_tight = self.operator != "+" and self.operator != "*"
-        return f"{operand(self.left, False)} {self.operator} {operand(self.right, right_tight)}"
+        left = _operand(self.left, wrap=_binding(self.left) < _binding(self))
+        if self.operator == "+" and isinstance(self.right, int) and self.right < 0:
+            return f"{left} - {-self.right}"
+        # What stands on the right was computed first, which matters to all but the terms of a sum.
+        limit = _binding(self) + (self.operator != "+")
+        return f"{left} {self.operator} {_operand(self.right, wrap=_binding(self.right) < limit)}"
 
 
 Expression = int | Symbol | Arithmetic
-_LOOSE = {"+": True, "-": True, "*": False, "//": False, "%": False, "min": False, "max": False}
+_BINDING = {"+": 1, "-": 1, "*": 2, "//": 2, "%": 2, "min": 3, "max": 3}
+
+
+def _binding(expression: Expression) -> int:
+    """How tightly an expression holds together where it is written beside an operator, as in Python."""
+    return _BINDING[expression.operator] if isinstance(expression, Arithmetic) else 3
+
+
+def _operand(expression: Expression, *, wrap: bool) -> str:
+    return f"({expression})" if wrap else str(expression)
+
+
 _OPERATORS: dict[str, Callable[[int, int], int]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -250,6 +258,29 @@ def _split_offset(expression: Expression) -> tuple[Expression, int]:
         return expression.left, expression.right
     return expression, 0
 
+
+def symbols(expression: Expression) -> frozenset[Symbol]:
+    """The declared dimensions that an expression is computed from."""
+    if isinstance(expression, Arithmetic):
+        return symbols(expression.left) | symbols(expression.right)
+    return frozenset({expression}) if isinstance(expression, Symbol) else frozenset()
+
+
+def steps_back(expression: Expression, symbol: Symbol) -> tuple[tuple[str, int], ...] | None:
+    """What to do to the value of an expression, an operator and a number at a time, to get that of the symbol in it.
+
+    None where the symbol does not follow from the expression: products with a number and sums with one can be undone.
+    """
+    if expression == symbol:
+        return ()
+    if isinstance(expression, Arithmetic) and isinstance(expression.right, int):
+        inner = steps_back(expression.left, symbol)
+        if inner is not None and expression.operator in _UNDO and expression.right:
+            return (_UNDO[expression.operator], expression.right), *inner
+    return None
+
+
+_UNDO = {"+": "-", "*": "//"}
 
 Shape = tuple[Dim, ...]
 

@@ -76,6 +76,8 @@ def test_set_changes_params(network: Path) -> None:
 SET_MISTAKES = {
     "an unknown param": ("chanels=2", 1, "did you mean `channels`?"),
     "no YAML": ("channels=[1", 1, "error["),
+    "a comment": ("channels=#4", 1, "`#` begins a comment"),
+    "a wrong expression": ("channels=$(chanels + 1)", 1, "--set channels:1:3: error[unknown-name]"),
     "no value": ("channels", 2, "`channels` is not NAME=VALUE"),
     "no name": ("=3", 2, "`=3` is not NAME=VALUE"),
 }
@@ -89,6 +91,56 @@ def test_a_wrong_set(case: str, network: Path) -> None:
     assert message in result.stderr
 
 
+SET_VALUES = {
+    "a number with an exponent": "1e-5",
+    "infinity": ".inf",
+    "not a number": ".nan",
+    "text": "no",
+    "nothing": "",
+    "a mapping": "{a: [1, 2.5, x], 18: true}",
+    "a date, which is text": "2024-01-01",
+}
+
+
+@pytest.mark.parametrize("case", SET_VALUES)
+def test_set_takes_any_yaml(case: str, tmp_path: Path) -> None:
+    written, given = tmp_path / "written.yaml", tmp_path / "given.yaml"
+    rest = "inputs: {x: [1]}\nlayers: [relu]"
+    written.write_text(f"trtdsl: 1\nparams: {{p: {{q: {SET_VALUES[case]}}}}}\ndescription: v$(p['q'] == 1)\n{rest}")
+    given.write_text(f"trtdsl: 1\nparams: {{p: {{q: 0}}}}\ndescription: v$(p['q'] == 1)\n{rest}")
+    assert succeed("expand", written) == succeed("expand", given, "--set", f"p.q={SET_VALUES[case]}")
+
+
+def test_the_last_set_counts(network: Path) -> None:
+    options = ["--set", "channels=7", "--set", "deep={kernel: 1}", "--set", "channels=2", "--set", "deep.kernel=5"]
+    assert "4 layers, 158 weight values;" in succeed("validate", network, *options, "--random-weights")
+
+
+def test_dim_gives_other_sizes(network: Path) -> None:
+    assert "image fp32[4, 3, 8, 8] -> y fp32[4, 2, 8, 8]; N = 4, C = 3\n" in succeed(
+        "validate", network, "--dim", "N=4"
+    )
+    printed = succeed("expand", network, "--dim", "N=1,4,16", "--dim", "C=3")
+    assert "dims: {N: [1, 4, 16], C: 3}\n" in printed
+
+
+DIM_MISTAKES = {
+    "an unknown one": ("M=2", 1, "`--dim M`: the network has no dimension `M`"),
+    "falling": ("N=4,2,1", 1, "--dim N:1:1: error[value]: a dimension is one size, or [min, opt, max]"),
+    "two": ("N=1,2", 2, "write one size, N=4, or three, N=1,8,32"),
+    "no number": ("N=x", 2, "write one size, N=4, or three, N=1,8,32"),
+    "no size": ("N", 2, "`N` is not NAME=SIZES"),
+}
+
+
+@pytest.mark.parametrize("case", DIM_MISTAKES)
+def test_a_wrong_dim(case: str, network: Path) -> None:
+    text, status, message = DIM_MISTAKES[case]
+    result = run("validate", network, "--dim", text)
+    assert result.exit_code == status
+    assert message in " ".join(result.stderr.split())
+
+
 def test_weights_replace_those_the_network_names(network: Path, tmp_path: Path) -> None:
     (tmp_path / "small.npz").unlink()
     assert run("validate", network).exit_code == 1
@@ -98,6 +150,15 @@ def test_weights_replace_those_the_network_names(network: Path, tmp_path: Path) 
     succeed("validate", network, "--weights", tmp_path / "rest.safetensors")
     both = ["--weights", f"first={tmp_path / 'first.safetensors'}", "--weights", tmp_path / "rest.safetensors"]
     succeed("validate", network, *both)
+
+
+def test_expand_names_the_weights_that_replace_others(network: Path, tmp_path: Path) -> None:
+    save_file(WEIGHTS, tmp_path / "other.safetensors")
+    flat = tmp_path / "sub" / "flat.yaml"
+    flat.parent.mkdir()
+    succeed("expand", network, "--weights", tmp_path / "other.safetensors", "-o", flat)
+    (tmp_path / "small.npz").unlink()
+    succeed("validate", flat)
 
 
 def test_unused_weights_are_listed(network: Path, tmp_path: Path) -> None:

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.toy_ops import TOYS
 from trtdsl.errors import Diagnostic, Diagnostics, NetworkError
-from trtdsl.expand import expand
+from trtdsl.expand import expand, override_nodes
 from trtdsl.flat import FlatNetwork
 from trtdsl.includes import read_document
 from trtdsl.schema import check
 from trtdsl.source import SourceFile
 
+Given = Mapping[str, object]
+
 HEAD = "trtdsl: 1\ninputs: {x: [1, 3, 8, 8]}\n"
 
 
-def expanded(text: str, overrides: Iterable[str] = (), folder: Path = Path()) -> FlatNetwork:
+def expanded(
+    text: str, params: Given | None = None, folder: Path = Path(), *, dims: Given | None = None
+) -> FlatNetwork:
     """The flat network of a text, which is given a first line and an input unless it has its own."""
     whole = text if "inputs: {" in text.split("modules:")[0].split("layers:")[0] else HEAD + text
     diagnostics = Diagnostics()
     document = read_document(SourceFile(str(folder / "net.yaml"), whole), diagnostics)
     check(document, TOYS, diagnostics)
-    return expand(document, TOYS, diagnostics, overrides=overrides)
+    given = override_nodes(params or {}, "parameters", diagnostics)
+    return expand(document, TOYS, diagnostics, params=given, dims=override_nodes(dims or {}, "dims", diagnostics))
 
 
-def refused(text: str, overrides: Iterable[str] = (), folder: Path = Path()) -> tuple[Diagnostic, ...]:
+def refused(
+    text: str, params: Given | None = None, folder: Path = Path(), *, dims: Given | None = None
+) -> tuple[Diagnostic, ...]:
     """What is wrong with a text."""
     try:
-        flat = expanded(text, overrides, folder)
+        flat = expanded(text, params, folder, dims=dims)
     except NetworkError as error:
         return error.diagnostics
     raise AssertionError(f"nothing is wrong with it: {layers(flat)}")

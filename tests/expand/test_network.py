@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.expand.expanding import HEAD, expanded, layers, refused
@@ -20,59 +22,91 @@ params:
   deep: $(cfg["deep"])
 layers: [{op: conv, channels: $b, size: $deep}]
 """
-OVERRIDES: dict[str, tuple[list[str], object, object]] = {
-    "none": ([], 2, [1, 2]),
-    "one that others use": (["a=5"], 6, [1, 2]),
-    "the later one counts": (["a=5", "a=6"], 7, [1, 2]),
-    "an expression": (["b=$(a + 10)"], 11, [1, 2]),
-    "an entry of a list": (["cfg.deep.1=7"], 2, [1, 7]),
-    "an entry of a mapping": (["cfg.deep=[3]"], 2, [3]),
-    "a mapping": (["cfg={deep: 4}"], 2, 4),
+OVERRIDES: dict[str, tuple[dict[str, object], object, object]] = {
+    "none": ({}, 2, [1, 2]),
+    "one that others use": ({"a": 5}, 6, [1, 2]),
+    "an expression": ({"b": "$(a + 10)"}, 11, [1, 2]),
+    "an entry of a list": ({"cfg.deep.1": 7}, 2, [1, 7]),
+    "an entry of a mapping": ({"cfg.deep": [3]}, 2, [3]),
+    "a mapping": ({"cfg": {"deep": 4}}, 2, 4),
+    "a mapping, then an entry of it": ({"cfg": {"deep": [4, 5]}, "cfg.deep.0": 9}, 2, [9, 5]),
 }
 
 
-@pytest.mark.parametrize(("overrides", "channels", "size"), OVERRIDES.values(), ids=OVERRIDES.keys())
-def test_overrides(overrides: list[str], channels: object, size: object) -> None:
-    (layer,) = expanded(PARAMS, overrides).layers
+@pytest.mark.parametrize(("params", "channels", "size"), OVERRIDES.values(), ids=OVERRIDES.keys())
+def test_overrides(params: dict[str, object], channels: object, size: object) -> None:
+    (layer,) = expanded(PARAMS, params).layers
     assert plain(layer.parameters["channels"]) == channels
     assert plain(layer.parameters["size"]) == size
 
 
-def test_overrides_are_yaml() -> None:
-    text = "params: {p: 0}\nlayers: [{op: constant, value: $p}]"
-    for value, expected in (
-        ("1e-5", 1e-5),
-        ("no", "no"),
-        ("'1'", "1"),
-        ("", None),
-        ("[1, a]", [1, "a"]),
-        ("a=b", "a=b"),
-    ):
-        assert plain(expanded(text, [f"p={value}"]).layers[0].parameters["value"]) == expected
-
-
-WRONG_OVERRIDES = {
-    "an unknown param": ("clases=1", "has no param `clases`", "`classes`"),
-    "an unknown entry": ("cfg.dep=1", "the param `cfg` has no entry `dep`", None),
-    "an entry of a number": ("classes.a=1", "the param `classes` has no entry `a`", None),
-    "beyond a list": ("cfg.deep.2=1", "the param `cfg` has no entry `deep.2`", None),
-    "no value": ("classes", "says nothing", "--set name=value"),
-    "no YAML": ("classes=[1", "has no YAML value", None),
-    "no name": ("=1", "says nothing", None),
+PYTHON_VALUES: dict[str, tuple[object, object]] = {
+    "a number": (3, 3),
+    "a flag": (True, True),
+    "nothing in a list": ([None], [None]),
+    "infinity": (math.inf, math.inf),
+    "text that looks like a number": ("1", "1"),
+    "text that YAML 1.1 takes for a flag": ("no", "no"),
+    "text with a line break": ("a\n# b", "a\n# b"),
+    "a tuple": ((1, (2.5,)), [1, [2.5]]),
+    "a range": (range(3), [0, 1, 2]),
+    "a mapping": ({"a": {"b": 1}}, {"a": {"b": 1}}),
+    "whole numbers as keys": ({18: [2, 2]}, {"18": [2, 2]}),
+    "numbers of numpy": ([np.int64(4), np.float32(0.5), np.float64(2)], [4, 0.5, 2.0]),
 }
 
 
-@pytest.mark.parametrize(("override", "message", "hint"), WRONG_OVERRIDES.values(), ids=WRONG_OVERRIDES.keys())
-def test_wrong_overrides(override: str, message: str, hint: str | None) -> None:
-    (error,) = refused("params: {classes: 1, cfg: {deep: [1, 2]}}\nlayers: [relu]", [override])
+@pytest.mark.parametrize("case", PYTHON_VALUES)
+def test_overrides_are_python_values(case: str) -> None:
+    given, expected = PYTHON_VALUES[case]
+    value = plain(
+        expanded("params: {p: 0}\nlayers: [{op: constant, value: $p}]", {"p": given}).layers[0].parameters["value"]
+    )
+    assert (value, type(value)) == (expected, type(expected))
+
+
+def test_not_a_number_stays_none() -> None:
+    (layer,) = expanded("params: {p: 0}\nlayers: [{op: constant, value: $p}]", {"p": math.nan}).layers
+    assert math.isnan(plain(layer.parameters["value"]))
+
+
+endless: list[object] = []
+endless.append(endless)
+
+WRONG_OVERRIDES: dict[str, tuple[str, object, str, str]] = {
+    "an unknown param": ("clases", 1, '`parameters["clases"]`: the network has no param `clases`', "`classes`"),
+    "no param that is close": ("x", 1, "the network has no param `x`", "the params are classes, cfg"),
+    "an unknown entry": ("cfg.dep", 1, "the param `cfg` has no entry `dep`", ""),
+    "an entry of a number": ("classes.a", 1, "the param `classes` has no entry `a`", ""),
+    "beyond a list": ("cfg.deep.2", 1, "the param `cfg` has no entry `deep.2`", ""),
+    "a set": ("classes", {1}, '`parameters["classes"]`: a set has no place in a network', "a list or mapping"),
+    "a complex number": ("classes", [1j], "a complex has no place", "a list or mapping"),
+    "bytes": ("classes", b"1", "a bytes has no place", "a list or mapping"),
+    "an array": ("classes", np.zeros(2), "a numpy.ndarray has no place", "a list or mapping"),
+    "a key that is no text": ("cfg", {1.5: 2}, "a key must be text, not float", "a list or mapping"),
+    "a list within itself": ("cfg", endless, "values nest deeper than 64 levels", "a list or mapping"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_OVERRIDES)
+def test_wrong_overrides(case: str) -> None:
+    name, value, message, hint = WRONG_OVERRIDES[case]
+    (error,) = refused("params: {classes: 1, cfg: {deep: [1, 2]}}\nlayers: [relu]", {name: value})
     assert error.code == "override"
     assert message in error.message
-    assert hint is None or hint in (error.hint or "")
+    assert hint in (error.hint or "")
+
+
+def test_a_wrong_expression_in_an_override_has_its_place() -> None:
+    (error,) = refused("params: {p: 1}\nlayers: [relu]", {"p": "$(q + 1)"})
+    assert error.code == "unknown-name"
+    assert "q + 1" in error.render()
+    assert str(error.span).startswith('parameters["p"]:1:')
 
 
 def test_a_param_may_have_to_be_set() -> None:
     text = "params: {classes: }\nlayers: [{op: conv, channels: $classes}]"
-    assert plain(expanded(text, ["classes=3"]).layers[0].parameters["channels"]) == 3
+    assert plain(expanded(text, {"classes": 3}).layers[0].parameters["channels"]) == 3
     (error,) = refused(text)
     assert (error.code, error.hint) == ("missing-param", "`--set classes=…`")
 
@@ -95,6 +129,51 @@ def test_dims_and_inputs() -> None:
 def test_dims_rise(sizes: str) -> None:
     errors = refused(f"trtdsl: 1\ndims: {{N: {sizes}}}\ninputs: {{x: [N]}}\nlayers: [relu]")
     assert [error.code for error in errors] == ["value"]
+
+
+DIM_OVERRIDES: dict[str, tuple[dict[str, object], tuple[int, int, int], bool]] = {
+    "none": ({}, (1, 8, 32), False),
+    "one size": ({"N": 4}, (4, 4, 4), True),
+    "three": ({"N": (2, 3, 5)}, (2, 3, 5), False),
+    "three alike": ({"N": [4, 4, 4]}, (4, 4, 4), True),
+    "an expression": ({"N": "$(most // 2)"}, (16, 16, 16), True),
+}
+
+
+@pytest.mark.parametrize("case", DIM_OVERRIDES)
+def test_dims_can_be_given_other_sizes(case: str) -> None:
+    dims, sizes, fixed = DIM_OVERRIDES[case]
+    head = "trtdsl: 1\nparams: {most: 32}\ndims: {N: [1, 8, $most], H: [2, 4, 6]}\n"
+    flat = expanded(f"{head}inputs: {{x: [N, $(N * 2), H]}}\nlayers: [relu]", dims=dims)
+    n, double, h = flat.inputs[0].shape
+    assert (tuple(n.sizes), n.is_static) == (sizes, fixed)
+    assert double.matches(n * 2)
+    assert tuple(h.sizes) == (2, 4, 6)
+
+
+WRONG_DIM_OVERRIDES: dict[str, tuple[dict[str, object], str, str, str]] = {
+    "an unknown one": ({"n": 4}, "override", '`dims["n"]`: the network has no dimension `n`', "`N`"),
+    "none that is close": ({"batch": 4}, "override", "no dimension `batch`", "the dimensions are N"),
+    "a wrong type": ({"N": {4}}, "override", '`dims["N"]`: a set has no place', "a number"),
+    "falling sizes": ({"N": (8, 4, 2)}, "value", "[min, opt, max] in rising order", ""),
+    "two sizes": ({"N": (1, 4)}, "value", "[min, opt, max] in rising order", ""),
+    "text": ({"N": "four"}, "value", "a dimension is one size", ""),
+    "zero": ({"N": 0}, "value", "a dimension is one size", ""),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_DIM_OVERRIDES)
+def test_wrong_sizes_of_dims(case: str) -> None:
+    dims, code, message, hint = WRONG_DIM_OVERRIDES[case]
+    (error,) = refused("trtdsl: 1\ndims: {N: [1, 8, 32]}\ninputs: {x: [N]}\nlayers: [relu]", dims=dims)
+    assert error.code == code
+    assert message in error.message
+    assert hint in (error.hint or "")
+
+
+def test_a_network_without_dims_has_none_to_set() -> None:
+    (error,) = refused("layers: [relu]", dims={"N": 1})
+    assert (error.code, error.hint) == ("override", "it declares none")
 
 
 OUTPUTS = {
@@ -173,7 +252,7 @@ def test_include_brings_modules_and_params(blocks: Path) -> None:
     flat = expanded(text, folder=blocks)
     assert layers(flat) == ["block.inner.conv = conv(x)"]
     assert plain(flat.layers[0].parameters["channels"]) == 8
-    (flat_layer,) = expanded(text, ["base=1"], folder=blocks).layers
+    (flat_layer,) = expanded(text, {"base": 1}, folder=blocks).layers
     assert plain(flat_layer.parameters["channels"]) == 4
     # What an included file names is relative to that file.
     assert flat_layer.parameters["weight"].span.file.directory == blocks / "lib"

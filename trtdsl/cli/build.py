@@ -18,6 +18,7 @@ from trtdsl.cli.options import Command, color_option, load_network, network_opti
     examples=[
         "trtdsl build networks/digits.yaml",
         "trtdsl build net.yaml --set classes=10 --weights trained.safetensors",
+        "trtdsl build net.yaml --dim N=1 --dim H=256,512,1024",
         "trtdsl build net.yaml --weights encoder=vit.safetensors --weights head=head.npz",
         "trtdsl build net.yaml --random-weights -o /tmp/trial.engine",
         "trtdsl build net.yaml --runtime rtx --target 8.9 --option optimization_level=5",
@@ -30,7 +31,7 @@ from trtdsl.cli.options import Command, color_option, load_network, network_opti
     type=click.Choice(["auto", "rtx", "tensorrt"]),
     default="auto",
     show_default=True,
-    help="The TensorRT to build with; auto takes what is installed.",
+    help="The TensorRT to build with; auto takes what is installed: RTX first where there is no GPU.",
 )
 @click.option(
     "--target", metavar="CAPABILITY", help="Compute capability of the GPU to build for, such as 8.9 (RTX only)."
@@ -60,6 +61,7 @@ def command(
     an engine of the same network, weights, options and versions is at hand.
     """
     from trtdsl.cli.progress import progress
+    from trtdsl.nodes import plain
 
     loaded = load_network(network, **described)
     show(loaded.warnings)
@@ -69,7 +71,7 @@ def command(
             output,
             runtime=runtime,
             target=target,
-            options=parse_assignments(assignments_to_build, "--option"),
+            options={name: plain(value) for name, value in parse_assignments(assignments_to_build, "--option").items()},
             cache=not no_cache,
             progress=reporter,
         )

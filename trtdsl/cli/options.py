@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +16,7 @@ from trtdsl.errors import TrtdslError
 
 if TYPE_CHECKING:
     from trtdsl.api import Network
+    from trtdsl.nodes import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +71,13 @@ def network_options(command: F) -> F:
             help="Give a param another value, as YAML: --set classes=10 --set 'depths=[3, 4, 6, 3]'.",
         ),
         click.option(
+            "--dim",
+            "dims",
+            multiple=True,
+            metavar="NAME=SIZES",
+            help="Give a dimension other sizes: one, --dim N=4, or its min, opt and max, --dim N=1,8,32.",
+        ),
+        click.option(
             "--weights",
             multiple=True,
             metavar="[PREFIX=]FILE",
@@ -89,6 +100,7 @@ def load_network(
     network: Path,
     *,
     assignments: Sequence[str],
+    dims: Sequence[str],
     weights: Sequence[str],
     random_weights: bool,
     precision: str | None,
@@ -97,33 +109,75 @@ def load_network(
     """The network that `network_options` describe. Raises NetworkError."""
     from trtdsl.api import load
 
-    return load(
-        network,
-        parameters=parse_assignments(assignments, "--set"),
-        weights=weights or None,
-        random_weights=random_weights,
-        precision=precision,
-        check_finite=check_finite,
-    )
+    with _uncollected():
+        return load(
+            network,
+            parameters=parse_assignments(assignments, "--set"),
+            dims=parse_dims(dims),
+            weights=weights or None,
+            random_weights=random_weights,
+            precision=precision,
+            check_finite=check_finite,
+        )
 
 
-def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, object]:
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Spare what is made here Python's search for unused cycles, now and later.
+
+    Networks have none, live as long as the process, and take a fifth longer with it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, Node]:
     """The values of a repeated `NAME=VALUE` option, read as YAML. Raises NetworkError for what is no YAML."""
     from trtdsl.errors import Diagnostics
-    from trtdsl.nodes import plain
-    from trtdsl.reader import read
+    from trtdsl.reader import read_value
     from trtdsl.source import SourceFile
 
-    values: dict[str, object] = {}
+    values: dict[str, Node] = {}
     diagnostics = Diagnostics()
+    for name, text in _split(assignments, option, "NAME=VALUE"):
+        values.pop(name, None)
+        values[name] = read_value(SourceFile(f"{option} {name}", text), diagnostics)
+    diagnostics.end_stage()
+    return values
+
+
+def parse_dims(assignments: Sequence[str]) -> dict[str, Node]:
+    """The sizes that `--dim NAME=SIZE` and `--dim NAME=MIN,OPT,MAX` give."""
+    from trtdsl.nodes import Scalar
+    from trtdsl.nodes import Sequence as List
+    from trtdsl.source import SourceFile, Span
+
+    values: dict[str, Node] = {}
+    for name, text in _split(assignments, "--dim", "NAME=SIZES"):
+        if not _SIZES.fullmatch(text):
+            message = f"`{name}={text}`: write one size, {name}=4, or three, {name}=1,8,32"
+            raise click.BadParameter(message, param_hint="--dim")
+        span = Span(SourceFile(f"--dim {name}", text), 1, 1, 1, len(text) + 1)
+        sizes = [Scalar(int(size), span) for size in text.split(",")]
+        values[name] = sizes[0] if len(sizes) == 1 else List(tuple(sizes), span)
+    return values
+
+
+_SIZES = re.compile(r"[0-9]{1,18}(,[0-9]{1,18},[0-9]{1,18})?")
+
+
+def _split(assignments: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"`{assignment}` is not NAME=VALUE", param_hint=option)
-        # The reader takes an empty text for a file with nothing in it; in YAML an empty value is null.
-        values[name] = plain(read(SourceFile(f"{option} {name}", text), diagnostics)) if text.strip() else None
-    diagnostics.end_stage()
-    return values
+            raise click.BadParameter(f"`{assignment}` is not {form}", param_hint=option)
+        yield name, text
 
 
 def write_output(text: str, output: Path | None) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from trtdsl import nodes
 from trtdsl.errors import Diagnostics
-from trtdsl.expand.declarations import dim_variables, evaluate_params, read_dims, read_inputs, set_params
+from trtdsl.expand.declarations import check_sources, dim_variables, evaluate_params, read_dims, read_inputs
 from trtdsl.expand.dump import dump
 from trtdsl.expand.ends import read_outputs, read_precision, read_weights
 from trtdsl.expand.layers import Expander, LimitReached
+from trtdsl.expand.overrides import override_nodes, set_dims, set_params
 from trtdsl.expand.scope import Scope, Tensors
 from trtdsl.expand.values import Evaluator, Failed
 from trtdsl.flat import FlatNetwork
@@ -18,7 +19,7 @@ from trtdsl.nodes import Node
 from trtdsl.ops.base import Op
 from trtdsl.schema import LayerCheck
 
-__all__ = ["dump", "expand"]
+__all__ = ["dump", "expand", "override_nodes"]
 
 
 def expand(
@@ -26,28 +27,31 @@ def expand(
     catalogue: Mapping[str, type[Op]],
     diagnostics: Diagnostics,
     *,
-    overrides: Iterable[str] = (),
+    params: Mapping[str, Node] | None = None,
+    dims: Mapping[str, Node] | None = None,
 ) -> FlatNetwork:
     """The flat network of a document that has passed `schema.check`.
 
-    `overrides` are `name=value` texts, as `--set` takes them. Raises NetworkError after reporting all that is wrong.
+    `params` stands in for the defaults of params, or of entries inside them (`cfg.depth`), `dims` for the sizes of
+    declared dimensions. Raises NetworkError after reporting all that is wrong.
     """
     fields = document.as_dict()
     evaluator = Evaluator(diagnostics)
     scope = Scope("", {})
-    params = set_params(fields.get("params"), overrides, diagnostics)
+    declared_params = set_params(fields.get("params"), params or {}, diagnostics)
+    declared_dims = set_dims(fields.get("dims"), dims or {}, diagnostics)
     diagnostics.end_stage()
-    scope.variables = evaluate_params(params, scope, evaluator)
+    scope.variables = evaluate_params(declared_params, scope, evaluator)
     evaluator.network_params = frozenset(scope.variables)
-    dims = read_dims(fields.get("dims"), scope, evaluator)
-    dim_values = dim_variables(dims)
-    scope.variables = {**dim_values, **scope.variables}
-    inputs = read_inputs(fields.get("inputs"), dims, scope, evaluator)
+    sizes = read_dims(declared_dims, scope, evaluator)
+    scope.variables = {**dim_variables(sizes), **scope.variables}
+    inputs = read_inputs(fields.get("inputs"), sizes, scope, evaluator)
     diagnostics.end_stage()
+    check_sources(declared_dims, sizes, inputs, scope, evaluator)
 
     modules = read_modules(document)
     checked = LayerCheck(catalogue, modules, diagnostics)
-    expander = Expander(catalogue, modules, dims, evaluator, checked.layer)
+    expander = Expander(catalogue, modules, sizes, evaluator, checked.layer)
     for entry in inputs:
         expander.names.places[entry.name] = entry.span
         expander.names.tensors[entry.name] = Tensors.single(entry.name)
@@ -57,7 +61,7 @@ def expand(
     network = FlatNetwork(
         name=_text(fields.get("name"), scope, evaluator),
         description=_text(fields.get("description"), scope, evaluator),
-        dims=dims,
+        dims=sizes,
         inputs=inputs,
         layers=tuple(expander.layers),
         outputs=read_outputs(fields.get("outputs"), scope, expander.references, document.span),

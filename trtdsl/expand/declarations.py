@@ -2,78 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trtdsl import nodes
-from trtdsl.errors import Diagnostics, NetworkError, suggest
+from trtdsl.errors import suggest
+from trtdsl.expand.overrides import Params
 from trtdsl.expand.scope import Scope
 from trtdsl.expand.values import DTYPES, Evaluator, Failed
 from trtdsl.flat import FlatInput
-from trtdsl.modules import declared_params
-from trtdsl.nodes import Key, Node, Scalar, describe, plain
-from trtdsl.reader import read
-from trtdsl.source import SourceFile, Span
-from trtdsl.types import DataType, Dim, Sizes
+from trtdsl.nodes import Node, Scalar, describe, plain
+from trtdsl.types import DataType, Dim, Sizes, Symbol, steps_back, symbols
 
 
-def set_params(
-    node: Node | None, overrides: Iterable[str], diagnostics: Diagnostics
-) -> dict[str, tuple[Key | None, Node | None]]:
-    """The network's params, with what `--set name=value` says in place of the defaults."""
-    keys = {key.value: key for key, _ in node} if isinstance(node, nodes.Mapping) else {}
-    params = declared_params(node)
-    for text in overrides:
-        path, equals, value = text.partition("=")
-        if not equals or not path:
-            diagnostics.error("override", f"`--set {text}` says nothing", hint="write `--set name=value`")
-            continue
-        try:
-            written = read(SourceFile(f"--set {path}", value), Diagnostics()) if value else _nothing(path)
-        except NetworkError as error:
-            diagnostics.error("override", f"`--set {text}` has no YAML value: {error.diagnostics[0].message}")
-            continue
-        name, *rest = path.split(".")
-        if name not in params:
-            hint = suggest(name, params) or (f"the params are {', '.join(params)}" if params else "it has none")
-            diagnostics.error("override", f"`--set {text}`: the network has no param `{name}`", hint=hint)
-            continue
-        replaced = _replace(params[name], rest, written)
-        if replaced is None:
-            diagnostics.error("override", f"`--set {text}`: the param `{name}` has no entry `{'.'.join(rest)}`")
-            continue
-        params[name] = replaced
-    return {name: (keys.get(name), default) for name, default in params.items()}
-
-
-def _nothing(path: str) -> Node:
-    return Scalar(None, Span(SourceFile(f"--set {path}", ""), 1, 1, 1, 1))
-
-
-def _replace(node: Node | None, path: list[str], value: Node) -> Node | None:
-    """The tree with one entry replaced, or None where there is no such entry."""
-    if not path:
-        return value
-    head, *rest = path
-    if isinstance(node, nodes.Mapping) and (current := node.get(head)) is not None:
-        replaced = _replace(current, rest, value)
-        entries = tuple((key, replaced if key.value == head else entry) for key, entry in node)
-        return None if replaced is None else nodes.Mapping(_known(entries), node.span)
-    if isinstance(node, nodes.Sequence) and head.isdecimal() and int(head) < len(node.items):
-        position = int(head)
-        replaced = _replace(node.items[position], rest, value)
-        items = (*node.items[:position], replaced, *node.items[position + 1 :])
-        return None if replaced is None else nodes.Sequence(tuple(i for i in items if i is not None), node.span)
-    return None
-
-
-def _known(entries: Iterable[tuple[Key, Node | None]]) -> tuple[tuple[Key, Node], ...]:
-    return tuple((key, node) for key, node in entries if node is not None)
-
-
-def evaluate_params(
-    params: Mapping[str, tuple[Key | None, Node | None]], scope: Scope, evaluator: Evaluator
-) -> dict[str, Any]:
+def evaluate_params(params: Params, scope: Scope, evaluator: Evaluator) -> dict[str, Any]:
     """The value of every param; each may use those above it."""
     values: dict[str, Any] = {}
     for name, (key, node) in params.items():
@@ -141,6 +83,26 @@ def read_inputs(
         except Failed:
             continue
     return tuple(inputs)
+
+
+def check_sources(
+    section: Node | None, dims: Mapping[str, Dim], inputs: Sequence[FlatInput], scope: Scope, evaluator: Evaluator
+) -> None:
+    """Report the dimensions that no input tells the size of when the engine runs."""
+    axes = [dim for entry in inputs for dim in entry.shape]
+    for key, _ in section if isinstance(section, nodes.Mapping) else ():
+        symbol = dims[key.value].expression
+        if not isinstance(symbol, Symbol) or any(steps_back(dim.expression, symbol) is not None for dim in axes):
+            continue
+        within = next((dim for dim in axes if symbol in symbols(dim.expression)), None)
+        message = f"no input has the dimension `{symbol}`, so that nothing would tell its size"
+        hint = "give it to an axis of an input, or one size only"
+        if within is not None:
+            message = f"the size of `{symbol}` cannot be told from an axis of size `{within}`"
+            hint = (
+                f"give another axis of an input the size `{symbol}`, or declare a dimension for the whole of `{within}`"
+            )
+        evaluator.error(scope, "dimension", message, key.span, hint=hint)
 
 
 def _shape(node: Node, dims: Mapping[str, Dim], scope: Scope, evaluator: Evaluator) -> tuple[Dim, ...]:

@@ -314,7 +314,9 @@ class Expander:
     def _nested(self, inner: Scope, items: Sequence[Node], span: Span) -> None:
         if self.depth >= MAX_DEPTH:
             chain = " in ".join(dict.fromkeys(use.name for use in inner.uses)) or "sequences"
-            self.evaluator.error(inner, "limit", f"modules nest deeper than {MAX_DEPTH} levels: {chain}", span)
+            endless = len({use.name for use in inner.uses}) < len(inner.uses)
+            what = "modules use each other without end" if endless else f"modules nest deeper than {MAX_DEPTH} levels"
+            self.evaluator.error(inner, "limit", f"{what}: {chain}", span)
             raise LimitReached
         inner.given = self.given_names(items)
         self.depth += 1

@@ -94,7 +94,8 @@ class Evaluator:
             if value.value >= 0:
                 return value.value
             raise self.error(scope, "value", f"{what} must not be negative, and is {value.value}", node.span)
-        raise self.error(scope, "value", f"{what} must be a whole number, not {describe(value)}", node.span)
+        shown = str(value.value) if isinstance(value, Scalar) and isinstance(value.value, float) else describe(value)
+        raise self.error(scope, "value", f"{what} must be a whole number, not {shown}", node.span)
 
     def word(self, node: Node, scope: Scope, what: str, words: dict[str, T]) -> T:
         """A value that has to be one of a few words. Raises Failed."""

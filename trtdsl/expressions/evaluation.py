@@ -122,19 +122,13 @@ class _Evaluation:
             raise self.error("limit", str(error), node) from None
         except ZeroDivisionError:
             raise self.error("expression-value", "division by zero", node) from None
-        except (TypeError, ValueError, OverflowError, IndexError, KeyError) as error:
-            raise self.error("expression-value", _reason(error), node) from None
+        except (TypeError, ValueError, OverflowError, IndexError) as error:
+            raise self.error("expression-value", str(error), node) from None
 
     def error(self, code: str, message: str, node: ast.AST, hint: str | None = None) -> ExpressionError:
         start: int = getattr(node, "col_offset", 0)
         end: int = getattr(node, "end_col_offset", None) or start + 1
         return ExpressionError(code, message, self.part.offset + start, end - start, hint)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"there is no entry {error}"
-    return str(error)
 
 
 def _as_text(value: Any, part: Part) -> str:

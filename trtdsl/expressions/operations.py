@@ -46,6 +46,7 @@ def kind(value: Any) -> str:
         float: "a number",
         str: "text",
         dict: "a mapping",
+        slice: "a stretch",
     }
     return "a dimension" if isinstance(value, Dim) else names.get(type(value), "a list")
 
@@ -174,6 +175,17 @@ UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: _positive,
     ast.Not: operator.not_,
 }
+
+
+def _key(value: Any) -> Any:
+    """The key of a mapping that a value means. Keys are always text; a whole number means the one that spells it."""
+    return str(value) if type(value) is int else value
+
+
+def _contains(values: Any, item: Any) -> bool:
+    return _key(item) in values if isinstance(values, dict) else item in values
+
+
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -181,8 +193,8 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.In: lambda item, values: item in values,
-    ast.NotIn: lambda item, values: item not in values,
+    ast.In: lambda item, values: _contains(values, item),
+    ast.NotIn: lambda item, values: not _contains(values, item),
 }
 WORDS = {"true": True, "false": False, "null": None}
 
@@ -216,10 +228,12 @@ def compare(compute: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
 def item(value: Any, index: Any) -> Any:
     """An entry of a list, text or mapping, or a slice of a list or text."""
     if isinstance(value, dict):
-        # Keys are always text; a number stands for the one that spells it.
-        key = str(index) if type(index) is int else index
+        key = _key(index)
+        if not isinstance(key, str):
+            raise TypeError(f"a mapping is indexed by text or a whole number, not {kind(key)}")
         if key not in value:
-            raise IndexError(f"there is no entry `{key}`, there are {', '.join(value)}")
+            known = f"there are {', '.join(value)}" if value else "it is empty"
+            raise IndexError(f"there is no entry `{key}`, {known}")
         return value[key]
     if not isinstance(value, (list, str)):
         raise TypeError(f"{kind(value)} has no entries to pick from")

@@ -36,7 +36,8 @@ class _DocumentCheck:
     def __init__(self, document: nodes.Mapping, catalogue: Catalogue, diagnostics: Diagnostics) -> None:
         self.document, self.catalogue, self.diagnostics = document, catalogue, diagnostics
         self.modules = read_modules(document)
-        self.layers = LayerCheck(catalogue, self.modules, diagnostics)
+        declared = [name for key in ("params", "dims") for name, _ in _names(document.get(key))]
+        self.layers = LayerCheck(catalogue, self.modules, diagnostics, declared)
         self.values = self.layers.kinds.values
         self.module_keys, self.foreach_keys = module_keys(), foreach_keys()
 
@@ -77,6 +78,11 @@ class _DocumentCheck:
         section = self.document.get("build")
         if isinstance(section, nodes.Mapping):
             literal = {key.value: (plain(v), v.span) for key, v in section if not _has_expression(v)}
+            for key, _ in section:
+                if key.value not in BuildOptions.types():
+                    hint = suggest(key.value, BuildOptions.types())
+                    self.diagnostics.error("build-option", f"`{key.value}` is not a build option", key.span, hint=hint)
+                    literal.pop(key.value, None)
             BuildOptions.parse(literal, self.diagnostics)
         elif section is not None:
             self.diagnostics.error("value", f"`build` must be a mapping, not {describe(section)}", section.span)
@@ -119,7 +125,9 @@ class _DocumentCheck:
 
     def _body(self, node: Node) -> None:
         if not isinstance(node, nodes.Sequence):
-            self.diagnostics.error("value", f"`layers` must be a list of layers, not {describe(node)}", node.span)
+            hint = "each layer begins with `- `" if isinstance(node, nodes.Mapping) else None
+            message = f"`layers` must be a list of layers, not {describe(node)}"
+            self.diagnostics.error("value", message, node.span, hint=hint)
             return
         for item in node.items:
             self._item(item)
@@ -143,9 +151,10 @@ class _DocumentCheck:
         return op is None or (isinstance(op, Scalar) and op.value == "sequence")
 
     def _no_op(self, item: nodes.Mapping) -> None:
-        hint = None
-        if item.entries and item.entries[0][0].value in (*self.layers.kinds.known(), *_RESERVED):
-            hint = f"write `op: {item.entries[0][0].value}`"
+        first = item.entries[0][0].value if item.entries else ""
+        hint = suggest(first, ("op", *_RESERVED))
+        if first in (*self.layers.kinds.known(), *_RESERVED):
+            hint = f"write `op: {first}`"
         self.diagnostics.error("missing-key", "a layer needs `op`", item.span, hint=hint)
 
     def _op(self, item: Node, op: Node) -> None:
@@ -184,7 +193,8 @@ class _DocumentCheck:
                     message = about(key, finding)
                     self.diagnostics.error(finding.code, message, place(value, finding), hint=finding.hint)
         for name in missing:
-            self.diagnostics.error("missing-key", f"{subject} needs `{name}`", span or _start(node))
+            hint = f"begin the file with `trtdsl: {LANGUAGE_VERSION}`" if name == "trtdsl" else None
+            self.diagnostics.error("missing-key", f"{subject} needs `{name}`", span or _start(node), hint=hint)
 
 
 _IDENTIFIER = forms.IDENTIFIER_FORM

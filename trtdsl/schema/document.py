@@ -49,7 +49,7 @@ def document_keys() -> dict[str, Schema]:
             "files whose modules and params are used here; paths relative to this file",
         ),
         "params": described(
-            mapping_of({}, "params with their defaults", IDENTIFIER),
+            mapping_of({}, "params with their defaults, {name: value}", IDENTIFIER),
             "values that `$name` stands for, with their defaults; `--set name=value` overrides; null: must be set",
         ),
         "dims": described(
@@ -57,7 +57,7 @@ def document_keys() -> dict[str, Schema]:
             "sizes that vary from run to run: name: [min, opt, max]; one number fixes the size",
         ),
         "inputs": described(
-            {**mapping_of(_INPUT, "inputs by name", LAYER_NAME), "minProperties": 1},
+            {**mapping_of(_INPUT, "inputs, {name: shape}", LAYER_NAME), "minProperties": 1},
             "the network's inputs: name: {shape, dtype}, or name: shape",
         ),
         "weights": described(_WEIGHTS, "weights files, relative to this file; with prefixes: {prefix: file}"),

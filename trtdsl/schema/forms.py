@@ -132,7 +132,13 @@ _WEIGHT: Schema = or_expression(
         "title": "a key of the weights file, {key, file, transpose, dtype}, numbers, "
         "{normal: …}, {uniform: …}, {fill: …}, true or false",
         "anyOf": [
-            {"type": "string", "minLength": 1, "title": "a key of the weights file"},
+            # `bias: no` would be text in YAML 1.2, and is meant as a flag.
+            {
+                "type": "string",
+                "minLength": 1,
+                "not": {"enum": ["no", "yes", "off", "on"]},
+                "title": "a key of the weights file",
+            },
             NUMBER,
             {"type": "array", "minItems": 1, "title": "numbers"},
             FLAG,

@@ -16,6 +16,12 @@ from trtdsl.schema.document import Catalogue, op_keys, op_required, sequence_key
 from trtdsl.schema.values import ValueChecker, about, place
 from trtdsl.source import Span
 
+_NEEDLESS = {
+    **dict.fromkeys(("in_channels", "in_features", "num_features", "num_channels"), "it follows from the input"),
+    **dict.fromkeys(("inplace", "momentum", "track_running_stats"), "an engine has no use for it"),
+}
+"""Parameters of PyTorch's modules that ops do not have."""
+
 
 class LayerKinds:
     """What layers of each kind may hold, made when it is first asked for."""
@@ -56,9 +62,17 @@ class LayerKinds:
 class LayerCheck:
     """Checks single layers; alike ones share a verdict."""
 
-    def __init__(self, catalogue: Catalogue, modules: Mapping[str, Module], diagnostics: Diagnostics) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        modules: Mapping[str, Module],
+        diagnostics: Diagnostics,
+        declared: Iterable[str] = (),
+    ) -> None:
         self.kinds = LayerKinds(catalogue, modules)
         self.diagnostics = diagnostics
+        # Names that expressions may hold somewhere in the document.
+        self.declared = {*declared, *(name for module in modules.values() for name in module.params)}
         self._good: set[tuple[str, frozenset[str]]] = set()
         self._failed = False
 
@@ -97,6 +111,8 @@ class LayerCheck:
     def _report_unknown(self, kind: str, keys: Mapping[str, Schema], key: Key, missing: list[str]) -> None:
         own = [name for name in keys if name not in LAYER_KEYS]
         hint = suggest(key.value, [name for name in keys if name != "op"])
+        if kind in self.kinds.catalogue and key.value in _NEEDLESS:
+            hint = f"leave it out: {_NEEDLESS[key.value]}"
         # The name that was meant is not missing as well.
         missing[:] = [name for name in missing if not hint or f"`{name}`" not in hint]
         if hint is None:
@@ -118,7 +134,13 @@ class LayerCheck:
         code = "value" if name in LAYER_KEYS else "parameter-value"
         for finding in self.kinds.values.findings(value, form):
             report = code if finding.code == "value" else finding.code
-            self._error(report, f"{kind}: {about(key, finding)}", place(value, finding), finding.hint)
+            hint = finding.hint or self._reference(value)
+            self._error(report, f"{kind}: {about(key, finding)}", place(value, finding), hint)
+
+    def _reference(self, value: Node) -> str | None:
+        """The hint for text that is the name of a param or dimension without its dollar."""
+        text = value.value if isinstance(value, Scalar) else None
+        return f"`${text}` is the value of `{text}`" if text in self.declared else None
 
     def _error(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         self._failed = True

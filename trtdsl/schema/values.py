@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 _FLAGS = dict.fromkeys(("yes", "on", "y"), "write `true`") | dict.fromkeys(("no", "off", "n"), "write `false`")
+_TYPES = {
+    **dict.fromkeys(("float", "float32", "single"), "fp32"),
+    **dict.fromkeys(("half", "float16"), "fp16"),
+    "bfloat16": "bf16",
+    **dict.fromkeys(("float8", "e4m3"), "fp8"),
+    **dict.fromkeys(("long", "i64"), "int64"),
+    **dict.fromkeys(("int", "i32"), "int32"),
+    "boolean": "bool",
+}
+"""What PyTorch and numpy call the types."""
 
 Path = tuple["str | int", ...]
 
@@ -113,8 +124,22 @@ def _explain(error: ValidationError, title: str = "") -> Iterable[Finding]:
         )
     else:
         words = title or f"of type {error.validator_value}"
-        hint = _FLAGS.get(str(error.instance).lower()) if words == FLAG["title"] else None
-        yield Finding("value", f"expected {words}, got {show(error.instance)}", path, hint=hint)
+        yield Finding("value", f"expected {words}, got {show(error.instance)}", path, hint=_hint(error, words))
+
+
+def _hint(error: ValidationError, words: str) -> str | None:
+    """What was meant, where that can be guessed."""
+    if isinstance(error.instance, str):
+        word = error.instance.lower()
+        if words.endswith(str(FLAG["title"])):
+            return _FLAGS.get(word)
+        meant = _TYPES.get(word)
+        return f"did you mean `{meant}`?" if meant and re.search(rf"\b{meant}\b", words) else None
+    if isinstance(error.instance, dict) and error.validator == "anyOf":
+        alternatives: Any = error.validator_value
+        known = {name for index in range(len(alternatives)) for name in _keys(error, index)}
+        return next((hint for key in error.instance if (hint := suggest(key, known))), None)
+    return None
 
 
 def _meant(error: ValidationError) -> list[ValidationError]:

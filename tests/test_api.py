@@ -1,0 +1,63 @@
+"""The Python interface: what `trtdsl.load` takes, and what it gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trtdsl
+from trtdsl.targets.recorder import record
+
+NETWORK = """\
+trtdsl: 1
+params: {channels: 4, cfg: {kernels: {18: 3, 34: 5}}}
+dims: {N: [1, 2, 8], H: [2, 4, 8]}
+inputs: {image: [N, 3, $(H * 4 + 2), 8]}
+layers:
+  - {op: conv, name: a, out_channels: $channels, kernel_size: '$(cfg["kernels"][18])', padding: same}
+  - {op: slice, name: even, dim: 2, start: 2}
+  - {op: reshape, name: b, shape: [N, $channels, H, 32]}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "net.yaml"
+    file.write_text(NETWORK)
+    return file
+
+
+def load(path: Path, **arguments: object) -> trtdsl.Network:
+    return trtdsl.load(path, random_weights=True, **arguments)  # type: ignore[arg-type]
+
+
+def test_parameters_and_dims(path: Path) -> None:
+    network = load(path, parameters={"channels": 2, "cfg.kernels": {18: 1}}, dims={"N": 4, "H": (1, 2, 3)})
+    assert network.graph.layers[0].weights["weight"].shape == (2, 3, 1, 1)
+    batch, _, height, _ = network.graph.types["b"].shape
+    assert batch.value == 4
+    assert (str(height), tuple(height.sizes)) == ("H", (1, 2, 3))
+
+
+def test_what_is_wrong_is_one_exception(path: Path) -> None:
+    with pytest.raises(trtdsl.TrtdslError, match="no dimension `M`"):
+        load(path, dims={"M": 4})
+
+
+def test_importing_is_cheap() -> None:
+    code = "import sys, trtdsl; trtdsl.TrtdslError; print('numpy' in sys.modules or 'yaml' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_dimension_is_told_from_a_size_that_it_is_part_of(path: Path) -> None:
+    calls = "\n".join(line for calls in record(load(path).typed) for line in calls.statements)
+    # H is (size - 2) // 4.
+    assert calls.index("ElementWiseOperation.SUB") < calls.index("ElementWiseOperation.FLOOR_DIV")
+
+
+def test_tensorrt_takes_such_a_dimension(path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs tensorrt_rtx: pip install 'trtdsl[rtx]'")
+    assert load(path).build(tmp_path / "net.engine", runtime="rtx", cache=False).path.exists()
