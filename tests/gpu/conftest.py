@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,10 @@ class Gpu:
         from trtdsl.targets.runtime import find_runtime
 
         self.trt = find_runtime("tensorrt").module
-        self.runtime = self.trt.Runtime(self.trt.Logger(self.trt.Logger.WARNING))
-        self.notes: list[str] = []
+        logger = self.trt.Logger(self.trt.Logger.WARNING)
+        self.runtime = self.trt.Runtime(logger)
+        # The first builder of a process loads a gigabyte of kernels, which stay as long as there is one.
+        self.builder = self.trt.Builder(logger)
         # cuBLAS and cuDNN need not be there; a shared timing cache makes the many builds of one session short.
         self.options = {
             "tactic_sources": [],
@@ -40,18 +41,19 @@ class Gpu:
         return device.run(self.trt, engine, inputs)
 
     def note(self, line: str) -> None:
-        """Keep a line for the table that is printed at the end."""
-        self.notes.append(line)
+        """Add a line to the table of what was measured, in `TRTDSL_MEASURED` if that names a file."""
+        print(line)
+        if path := os.environ.get("TRTDSL_MEASURED"):
+            with Path(path).open("a") as file:
+                file.write(line + "\n")
 
 
 @pytest.fixture(scope="session")
-def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gpu]:
+def gpu(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
     if not Path("/dev/nvidiactl").exists():
         pytest.skip("there is no GPU here")
     pytest.importorskip("tensorrt", reason="runs engines: needs TensorRT 8.6 or later")
-    shared = Gpu(tmp_path_factory.mktemp("gpu") / "timing.cache")
-    yield shared
-    print("\n" + "\n".join(shared.notes))
+    return Gpu(tmp_path_factory.mktemp("gpu") / "timing.cache")
 
 
 @pytest.fixture(scope="session")

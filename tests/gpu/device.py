@@ -24,7 +24,7 @@ def run(trt: Any, engine: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     modes = {name: engine.get_tensor_mode(name) for name in names}
     for name in (name for name in names if modes[name] == trt.TensorIOMode.INPUT):
-        array = np.ascontiguousarray(inputs[name], _numpy_type(engine, name))
+        array = np.asarray(inputs[name], _numpy_type(engine, name), order="C")
         if not context.set_input_shape(name, array.shape):
             raise ValueError(f"{name}: the engine does not take {array.shape}")
         memory.append(_checked(cuda.cudaMalloc(max(array.nbytes, 1))))

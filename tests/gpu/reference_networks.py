@@ -200,6 +200,7 @@ def settle(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.copy_(torch.randn(module.num_features, generator=generator) * 0.1)
             module.running_var.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
-            module.weight.data.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
+            # Around 0.4, as trained residual networks have them: at 1, a hundred layers outgrow fp16.
+            module.weight.data.copy_(torch.rand(module.num_features, generator=generator) * 0.4 + 0.2)
             module.bias.data.copy_(torch.randn(module.num_features, generator=generator) * 0.1)
     return model.eval()
