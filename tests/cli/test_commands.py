@@ -226,7 +226,7 @@ def test_explain_prints_the_calls_of_each_layer_with_its_place(network: Path) ->
 
 
 def test_explain_shows_casts_and_filters(network: Path) -> None:
-    printed = succeed("explain", network, "--precision", "fp16", "--layer", "image*")
+    printed = succeed("explain", network, "--precision", "fp16", "--layer", "image/*")
     assert printed.count("# ") == 1
     assert "add_cast(image, trt.DataType.HALF)" in printed
 

@@ -67,6 +67,7 @@ def statements(graph: Graph, runtime: Runtime) -> list[str]:
 
 
 def recorded(graph: Graph, runtime: Runtime) -> list[str]:
+    """The methods that `explain` shows to add layers."""
     found = [re.match(r"layer\d+ = network\.(add_\w+)\(", statement) for statement in statements(graph, runtime)]
     return [match[1] for match in found if match]
 
@@ -81,9 +82,25 @@ def test_the_calls_are_those_that_are_made(
     assert calls == called(network.typed, rtx)
 
 
+SECOND_USES = """\
+inputs: {x: [2, 3]}
+layers:
+  - {op: identity, name: same}
+  - {op: relu, name: y, in: x}
+outputs: {a: same, b: y, c: y}
+"""
+
+
+def test_what_is_delivered_twice_goes_through_an_identity(rtx: Runtime, tmp_path: Path) -> None:
+    graph = typed(tmp_path / "net.yaml", SECOND_USES)
+    # The input under another name, the activation, and the activation once more.
+    assert recorded(graph, rtx) == ["add_activation", "add_identity", "add_identity"]
+    assert called(graph, rtx) == recorded(graph, rtx)
+
+
 def test_every_variable_is_made_before_it_is_used(rtx: Runtime) -> None:
     network = trtdsl.load(NETWORKS / "gpt2.yaml", parameters={"depth": 1}, random_weights=True)
-    known = {"network", "trt", "weights", *(entry.name for entry in network.typed.inputs)}
+    known = {"network", "trt", "weights"}
     for statement in statements(network.typed, rtx):
         target, _, value = statement.partition(" = ")
         bare = re.sub(r"weights\['[^']*', [^]]*\]\]|'[^']*'", "", value or target)

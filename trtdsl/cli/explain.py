@@ -25,9 +25,9 @@ from trtdsl.cli.options import Command, color_option, load_network, network_opti
 def command(network: Path, pattern: str | None, **described: Any) -> None:
     """Print the TensorRT calls that a network becomes.
 
-    Each layer is headed by its name, its op, the type it computes in and the line that it comes from; below it stand
-    the calls on INetworkDefinition, as Python. Casts that `precision` brings in are layers of their own. Needs no
-    TensorRT.
+    Each input, layer and output is headed by its name, its op, the type it computes in and the line that it comes from;
+    below it stand the calls on INetworkDefinition, as Python. Casts that `precision` brings in are layers of their own.
+    Needs no TensorRT.
     """
     from fnmatch import fnmatchcase
 
@@ -36,11 +36,10 @@ def command(network: Path, pattern: str | None, **described: Any) -> None:
     loaded = load_network(network, **described)
     show(loaded.warnings)
     for calls in record(loaded.typed):
-        layer = calls.layer
-        if pattern is not None and not fnmatchcase(layer.name, pattern):
+        if pattern is not None and not fnmatchcase(calls.name, pattern):
             continue
-        place = f"{layer.origin.span.file.name}:{layer.origin.span.line}"
-        click.echo(click.style(f"# {layer.name}: {layer.op.kind}, {layer.precision}, {place}", fg="green"))
+        place = f"{calls.span.file.name}:{calls.span.line}"
+        click.echo(click.style(f"# {calls.name}: {calls.what}, {place}", fg="green"))
         for statement in calls.statements:
             click.echo(statement)
         click.echo()

@@ -10,6 +10,7 @@ import numpy as np
 
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
+from trtdsl.source import Span
 from trtdsl.targets.network import LayerNet, NetworkState, impossible
 from trtdsl.targets.runtime import LATEST, Runtime
 from trtdsl.types import DataType, format_shape
@@ -17,34 +18,52 @@ from trtdsl.weights import Weight
 
 
 @dataclass(frozen=True)
-class LayerCalls:
-    """The statements that one layer of the YAML file becomes."""
+class Calls:
+    """The statements that one input, layer or output of the YAML file becomes; `what` says which of them it is."""
 
-    layer: Layer
+    name: str
+    what: str
+    span: Span
     statements: tuple[str, ...]
 
 
-def record(graph: Graph, runtime: Runtime = LATEST) -> Iterator[LayerCalls]:
-    """The calls of each layer of a typed graph, in order, as Python statements on `network` and `trt`.
+def record(graph: Graph, runtime: Runtime = LATEST) -> Iterator[Calls]:
+    """The calls that fill a network from a typed graph, in order, as Python statements on `network` and `trt`.
 
-    Raises BuildError for a layer that the runtime is known to lack.
+    Left out is what is the same for all layers: their names and the lines they come from. Raises BuildError for a
+    layer that the runtime is known to lack.
     """
     recorder = _Recorder(runtime)
     state = NetworkState(recorder, runtime, graph)
     for entry in graph.inputs:
-        state.tensors[entry.name] = _Symbol(recorder.variable(entry.name))
+        shape = tuple(dim.value if dim.is_static else -1 for dim in entry.type.shape)
+        call = f"network.add_input({entry.name!r}, {recorder.data_type(entry.type.dtype)!r}, {shape!r})"
+        state.tensors[entry.name] = recorder.named(entry.name, _Symbol(call))
+        yield Calls(entry.name, f"input, {entry.type}", entry.span, recorder.take())
     for layer in graph.layers:
-        recorder.statements = []
-        net = LayerNet(state, layer, graph.types)
-        inputs = (None if name is None else state.tensors[name] for name in layer.inputs)
-        try:
-            result = layer.op.to_tensorrt(net, *inputs)
-        except OpError as error:
-            raise impossible(layer, error) from error
-        outputs = result if isinstance(result, tuple) else (result,)
-        for name, tensor in zip(layer.outputs, outputs, strict=True):
-            state.tensors[name] = recorder.named(name, tensor)
-        yield LayerCalls(layer, tuple(recorder.statements))
+        _record_layer(layer, state, recorder)
+        yield Calls(layer.name, f"{layer.op.kind}, {layer.precision}", layer.origin.span, recorder.take())
+    delivered = {repr(state.tensors[entry.name]) for entry in graph.inputs}
+    for output in graph.outputs:
+        tensor = state.tensors[output.tensor]
+        # As in emission: a tensor that the network takes or delivers already is delivered again through an identity.
+        if repr(tensor) in delivered:
+            tensor = recorder.named(output.name, recorder.method("add_identity")(tensor))
+        delivered.add(repr(tensor))
+        recorder.statements += [f"network.mark_output({tensor!r})", f"{tensor!r}.name = {output.name!r}"]
+        yield Calls(output.name, f"output, {graph.types[output.tensor]}", output.span, recorder.take())
+
+
+def _record_layer(layer: Layer, state: NetworkState, recorder: _Recorder) -> None:
+    net = LayerNet(state, layer, state.graph.types)
+    inputs = (None if name is None else state.tensors[name] for name in layer.inputs)
+    try:
+        result = layer.op.to_tensorrt(net, *inputs)
+    except OpError as error:
+        raise impossible(layer, error) from error
+    outputs = result if isinstance(result, tuple) else (result,)
+    for name, tensor in zip(layer.outputs, outputs, strict=True):
+        state.tensors[name] = recorder.named(name, tensor)
 
 
 class _Symbol:
@@ -95,6 +114,11 @@ class _Recorder:
         self._count = 0
         self._variables: set[str] = set()
 
+    def take(self) -> tuple[str, ...]:
+        """The statements since the last call."""
+        taken, self.statements = tuple(self.statements), []
+        return taken
+
     def weights(self, array: np.ndarray[Any, Any], dtype: DataType, label: str) -> Any:
         return self._weights(array.shape, dtype, label)
 
@@ -128,6 +152,8 @@ class _Recorder:
         """Give a tensor the variable that later statements read."""
         if isinstance(tensor, _RecordedLayer):
             tensor = tensor.get_output(0)
+        if isinstance(tensor, _Symbol) and tensor.text in self._variables:
+            return tensor  # an op that adds nothing hands its input on
         variable = self.variable(name)
         self.statements.append(f"{variable} = {tensor!r}")
         return _Symbol(variable)
