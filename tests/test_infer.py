@@ -57,12 +57,12 @@ def test_weights_are_settled() -> None:
 
 def test_one_mistake_is_one_error() -> None:
     found = refused("""
-inputs: {x: 'fp32[N, 5]', y: 'fp32[N, 6]'}
+inputs: {x: 'fp32[N, 5]', z: 'fp32[N, 6]'}
 layers:
-- {op: add, name: wrong, in: [x, y]}
+- {op: add, name: wrong, in: [x, z]}
 - {op: linear, name: reads_wrong, out_features: 2}
 - {op: relu, name: reads_that}
-- {op: matmul, name: wrong_too, in: [x, y]}
+- {op: matmul, name: wrong_too, in: [x, z]}
 """)
     assert [(d.code, d.span and d.span.line) for d in found] == [("shape", 4), ("shape", 7)]
     assert found[0].message.startswith("wrong: ")

@@ -121,17 +121,26 @@ outputs: {f: f, g: g}
     assert steps(graph) == ["flatten(x fp32) -> f fp32", "flatten(i int64) -> g int64"]
 
 
+def test_what_is_only_measured_stays_as_it_is() -> None:
+    graph = typed("""
+inputs: {x: 'fp16[N, 3, 8]', like: 'fp32[N, 3, 4]'}
+layers:
+- {op: crop, name: a, in: [x, like]}
+""")
+    assert steps(graph) == ["crop(x fp16, like fp32) -> a fp16", "cast(a fp16) -> a/fp32 fp32"]
+
+
 def test_mixed_floats_are_joined_in_the_layers_type() -> None:
     graph = typed("""
-inputs: {x: 'fp32[N, 4]', y: 'bf16[N, 4]'}
+inputs: {x: 'fp32[N, 4]', z: 'bf16[N, 4]'}
 layers:
-- {op: concat, name: c, in: [x, y], dim: 1}
+- {op: concat, name: c, in: [x, z], dim: 1}
 precision: {default: fp16}
 """)
     assert steps(graph) == [
         "cast(x fp32) -> x/fp16 fp16",
-        "cast(y bf16) -> y/fp16 fp16",
-        "concat(x/fp16 fp16, y/fp16 fp16) -> c fp16",
+        "cast(z bf16) -> z/fp16 fp16",
+        "concat(x/fp16 fp16, z/fp16 fp16) -> c fp16",
         "cast(c fp16) -> c/fp32 fp32",
     ]
 

@@ -63,7 +63,7 @@ class _Typing:
             self._narrow(layer)
 
     def _unify(self, layer: Layer) -> tuple[str | None, ...]:
-        """The inputs of a layer that only moves elements: those it puts together in one float type, theirs or its own."""
+        """The inputs of a layer that only moves elements: in one float type, its own, if it puts several together."""
         floats = {self.types[name].dtype for name in layer.inputs if name and self.types[name].dtype.is_float}
         declared = layer.op.inputs
         if len(floats) < 2 or not declared[-1].variadic:

@@ -125,7 +125,8 @@ def test_builder_takes_the_network(case: Case, rtx: Rtx) -> None:
 
 @every_case
 def test_lowering_needs_no_tensorrt(case: Case) -> None:
-    assert [calls.layer.name for calls in record(case.graph())]
+    graph = case.graph()
+    assert {layer.name for layer in graph.layers} <= {calls.name for calls in record(graph)}
 
 
 def test_a_deconvolution_in_bf16_is_refused_before_the_builder_fails(rtx: Rtx) -> None:
@@ -140,3 +141,8 @@ def test_a_deconvolution_in_bf16_is_refused_before_the_builder_fails(rtx: Rtx) -
 @pytest.mark.parametrize("kind", sorted({op.kind for op in CATALOGUE.values()}))
 def test_every_op_has_a_case(kind: str) -> None:
     assert any(CATALOGUE[case.layer["op"]].kind == kind for case in ALL)
+
+
+def test_every_case_has_a_name_of_its_own() -> None:
+    names = [case.id for case in ALL]
+    assert sorted(names) == sorted(set(names))

@@ -21,6 +21,7 @@ ABILITIES = {
     "has_gelu": (False, True, True, True),
     "has_timing_cache": (True, True, True, False),
     "has_compatibility": (True, True, True, False),
+    "has_bool_padding": (False, True, True, True),
     "has_progress_monitor": (False, True, True, True),
     "has_compute_capability": (False, False, False, True),
     "builds_without_gpu": (False, False, False, True),

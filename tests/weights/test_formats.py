@@ -192,11 +192,17 @@ def test_wts_without_numbers(tmp_path: Path) -> None:
     assert open_weights(tmp_path / "net.wts")["w"].read().tolist() == []
 
 
-def npz_with(member: str, content: bytes) -> bytes:
+def npz_with(member: str, content: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
+    with zipfile.ZipFile(stream, "w", compression) as archive:
         archive.writestr(member, content)
     return stream.getvalue()
+
+
+def npy_of_shape(shape: tuple[int, ...]) -> bytes:
+    """A file that says it has that shape, and holds one fp32 number."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(4)
 
 
 def npy(array: Array) -> bytes:
@@ -230,9 +236,15 @@ def safetensors(**header: Any) -> bytes:
         ("a.npz", npz_with("x.npy", npy(np.ones(100)))[:-40], "not a complete npz file"),
         ("a.npz", npz_with("x.npy", npy(np.ones(100))[:-8]), '"x" cannot be read (it ends early)'),
         ("a.npz", npz_with("x.npy", b"text"), '"x" cannot be read'),
+        ("a.npz", npz_with("x.npy", npy_of_shape((-1,))), '"x" cannot be read ((-1,) is not a shape)'),
+        ("a.npz", npz_with("x.npy", npy_of_shape((True,))), '"x" cannot be read ((True,) is not a shape)'),
+        ("a.npz", npz_with("x.npy", npy_of_shape((0, 2**62))), "is larger than memory can be"),
+        ("a.npz", npz_with("x.npy", npy_of_shape((2**40,)), zipfile.ZIP_DEFLATED), "it ends early"),
+        ("a.npz", npz_with("x.npy", b"\x93NUMPY\x01\x00\x05\x00{'a':"), "the header is damaged"),
         ("a.npz", npz_with("x.npy", npy(np.array([{}, []], object))), "pickled Python objects"),
         ("a.wts", b"", "an empty file"),
         ("a.wts", b"conv1.weight 1 3f800000\n", "the first line of a .wts file is the number of weights"),
+        ("a.wts", b"9" * 5000, "the first line of a .wts file is the number of weights"),
         ("a.wts", b"2\nw 1 3f800000\n", "2 weights announced, 1 found"),
         ("a.wts", b"1\nw 2 3f800000\n", 'line 2: "w" announces 2 numbers and has another number of them'),
         ("a.wts", b"1\nw\n", "line 2: a key and a count were expected"),
@@ -290,6 +302,23 @@ def test_a_key_twice_in_a_folder(tmp_path: Path) -> None:
     np.save(tmp_path / "a" / "b.npy", np.ones(1))
     with pytest.raises(NetworkError, match=r'"a\.b" is there twice'):
         open_weights(tmp_path)
+
+
+def test_a_key_twice_in_an_npz(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("x", npy(np.ones(1)))
+        archive.writestr("x.npy", npy(np.zeros(1)))
+    with pytest.raises(NetworkError, match='"x" is there twice'):
+        open_weights(tmp_path / "w.npz")
+
+
+def test_a_damaged_npy_leaves_the_others_readable(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones(1))
+    (tmp_path / "b.npy").write_bytes(npy_of_shape((-1,)))
+    file = open_weights(tmp_path)
+    assert file["a"].read().tolist() == [1.0]
+    with pytest.raises(NetworkError, match=r"b\.npy: not a complete \.npy file \(\(-1,\) is not a shape\)"):
+        _ = file["b"]
 
 
 def test_missing_and_empty(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import ml_dtypes
 import numpy as np
@@ -55,6 +56,17 @@ def test_stored_numbers_are_taken(file: Path, key: str, taken_as: DataType, want
     numbers = loaded.view(ml_dtypes.bfloat16) if wanted is DataType.BF16 else loaded
     assert loaded.dtype == wanted.storage
     assert numbers.astype(np.float64).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_bits_of_bf16_in_any_order(tmp_path: Path, order: str, layout: Literal["C", "F"]) -> None:
+    # By hand: 3f80 is 1, c000 is -2, 3e00 is 2^-3.
+    bits = np.array([[0x3F80, 0xC000], [0x3E00, 0]])
+    np.savez(tmp_path / "w.npz", x=np.asarray(bits, f"{order}u2", order=layout))
+    source = Stored(open_weights(tmp_path / "w.npz")["x"], DataType.BF16)
+    assert source.load((2, 2), DataType.FP32).tolist() == [[1.0, -2.0], [0.125, 0.0]]
+    assert source.load((2, 2), DataType.BF16).tolist() == bits.tolist()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ class Int(AttributeType[int]):
 
     def parse(self, value: object, dims: Dims) -> int:
         if isinstance(value, Dim):
-            value = value.expression
+            if not value.is_static:
+                raise ValueError(f"expected {self.describe()}, got `{value}`, which differs from run to run")
+            value = value.value
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
@@ -255,6 +257,23 @@ class DimList(AttributeType["tuple[Dim, ...]"]):
         return ("a size, or " if self.single else "") + "a list of sizes (integers or dimensions)"
 
 
+class DimOrList(AttributeType["Dim | tuple[Dim, ...]"]):
+    """A list of sizes, or a single one, which is not the same as a list of one."""
+
+    def __init__(self, *, minimum: int) -> None:
+        self._both = DimList(minimum=minimum, single=True)
+
+    def schema(self) -> Schema:
+        return self._both.schema()
+
+    def parse(self, value: object, dims: Dims) -> Dim | tuple[Dim, ...]:
+        parsed = self._both.parse(value, dims)
+        return parsed if isinstance(value, (list, tuple)) else parsed[0]
+
+    def describe(self) -> str:
+        return self._both.describe()
+
+
 def parse_dim(value: object, dims: Dims, minimum: int = 0) -> Dim:
     """A size from YAML: an integer, the name of a declared dimension, or a Dim that an expression gave."""
     if isinstance(value, str):
@@ -262,7 +281,9 @@ def parse_dim(value: object, dims: Dims, minimum: int = 0) -> Dim:
             declared = ", ".join(dims) or "none are declared"
             raise ValueError(f"`{value}` is not a declared dimension ({declared})")
         return dims[value]
-    if isinstance(value, Dim):
+    if isinstance(value, Dim) and not value.is_static:
+        if min(value.sizes) < minimum:
+            raise ValueError(f"expected sizes of at least {minimum}, {value} is {min(value.sizes)} at its smallest")
         return value
     return Dim.of(Int(minimum=minimum).parse(value, dims))
 

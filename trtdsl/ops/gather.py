@@ -40,6 +40,9 @@ class Gather(Op):
         return x.with_shape((*x.shape[:axis], *picked, *x.shape[axis + 1 :]))
 
     def _fixed(self, indices: Weight, size: Dim) -> Shape:
+        if indices.is_made_up:
+            hint = "write them down, or read them from a file, which `--random-weights` does not"
+            raise OpError("indices cannot be made up", at="indices", hint=hint)
         if indices.dtype.is_float or indices.dtype is DataType.BOOL:
             raise OpError(f"indices are whole numbers, these are {indices.dtype}", at="indices")
         shape = indices.natural_shape

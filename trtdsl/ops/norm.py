@@ -96,12 +96,10 @@ class InstanceNorm(Op):
         return _add_normalization(net, x, scale, shift, range(2, x_type.rank), self.eps)
 
 
-class LayerNorm(Op):
-    """Normalisation over the last axes, as torch.nn.LayerNorm: `(x - mean) / sqrt(variance + eps) * weight + bias`."""
+class _LastAxesNorm(Op):
+    """What layer_norm and rms_norm share."""
 
-    kind = "layer_norm"
     policy = Policy.ACCUMULATE
-    example = "{op: layer_norm, eps: 1e-6}"
     x = tensor(FLOATS, help="[..., *normalized_shape]")
     normalized_shape = attribute(
         Maybe(Ints(minimum=1)), default=None, help="sizes of the axes that are normalised; by default the last axis"
@@ -109,21 +107,43 @@ class LayerNorm(Op):
     eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
     elementwise_affine = attribute(Bool(), default=True, help="has a weight and a bias")
     weight = declare_weight("[*normalized_shape], scale after normalisation", when="elementwise_affine")
-    bias = declare_weight("[*normalized_shape], shift after normalisation", optional=True, when="elementwise_affine")
 
     def infer(self, x: TensorType) -> TensorType:
-        normalized = _normalized(self.kind, self.normalized_shape, x)
+        normalized = self._normalized(x)
         if self.weights:
             _static_sizes(self.kind, normalized)
         return x
 
     def weight_shapes(self, x: TensorType) -> dict[str, tuple[int, ...] | None]:
-        normalized = _normalized(self.kind, self.normalized_shape, x)
-        return {name: _static_sizes(self.kind, normalized) for name in self.weights}
+        return {name: _static_sizes(self.kind, self._normalized(x)) for name in self.weights}
+
+    def _normalized(self, x: TensorType) -> Shape:
+        """The axes that are normalised. Raises OpError when the input does not end in `normalized_shape`."""
+        if x.rank == 0:
+            raise OpError(f"{self.kind} normalises the last axes, the input is a scalar")
+        if self.normalized_shape is None:
+            return x.shape[-1:]
+        actual = x.shape[-len(self.normalized_shape) :]
+        if tuple(dim.expression for dim in actual) != self.normalized_shape:
+            wanted = format_shape(self.normalized_shape)
+            raise OpError(
+                f"the input {format_shape(x.shape)} does not end in normalized_shape {wanted}",
+                at="normalized_shape",
+                hint="without `normalized_shape` the last axis is normalised",
+            )
+        return actual
+
+
+class LayerNorm(_LastAxesNorm):
+    """Normalisation over the last axes, as torch.nn.LayerNorm: `(x - mean) / sqrt(variance + eps) * weight + bias`."""
+
+    kind = "layer_norm"
+    example = "{op: layer_norm, eps: 1e-6}"
+    bias = declare_weight("[*normalized_shape], shift after normalisation", optional=True, when="elementwise_affine")
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         x_type = of_type(net.input_types[0])
-        normalized = _normalized(self.kind, self.normalized_shape, x_type)
+        normalized = self._normalized(x_type)
         first = x_type.rank - len(normalized)
         # Ones broadcast where nothing is learned, so those axes may be dynamic.
         shape = (1,) * first + tuple(dim.value if self.weights else 1 for dim in normalized)
@@ -173,35 +193,19 @@ class GroupNorm(Op):
         return result
 
 
-class RMSNorm(Op):
+class RMSNorm(_LastAxesNorm):
     """Division by the root mean square of the last axes, as torch.nn.RMSNorm: `x / sqrt(mean(x^2) + eps) * weight`."""
 
     kind = "rms_norm"
-    policy = Policy.ACCUMULATE
     example = "{op: rms_norm, eps: 1e-6}"
-    x = tensor(FLOATS, help="[..., *normalized_shape]")
-    normalized_shape = attribute(
-        Maybe(Ints(minimum=1)), default=None, help="sizes of the axes that are normalised; by default the last axis"
-    )
     eps = attribute(
         Float(minimum=0), default=2.0**-23, help="added to the mean square; by default fp32's machine epsilon"
     )
     elementwise_affine = attribute(Bool(), default=True, help="has a weight")
-    weight = declare_weight("[*normalized_shape], scale after normalisation", when="elementwise_affine")
-
-    def infer(self, x: TensorType) -> TensorType:
-        normalized = _normalized(self.kind, self.normalized_shape, x)
-        if self.weights:
-            _static_sizes(self.kind, normalized)
-        return x
-
-    def weight_shapes(self, x: TensorType) -> dict[str, tuple[int, ...] | None]:
-        normalized = _normalized(self.kind, self.normalized_shape, x)
-        return {name: _static_sizes(self.kind, normalized) for name in self.weights}
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         x_type = of_type(net.input_types[0])
-        normalized = _normalized(self.kind, self.normalized_shape, x_type)
+        normalized = self._normalized(x_type)
         first = x_type.rank - len(normalized)
         square = net.elementwise("PROD", x, x)
         mean = net.reduce("AVG", square, tuple(range(first, x_type.rank)), True)
@@ -211,22 +215,6 @@ class RMSNorm(Op):
             return result
         shape = (1,) * first + _static_sizes(self.kind, normalized)
         return net.elementwise("PROD", result, net.weight_tensor("weight", shape))
-
-
-def _normalized(kind: str, normalized_shape: tuple[int, ...] | None, x: TensorType) -> Shape:
-    """The axes that are normalised. Raises OpError when the input does not end in `normalized_shape`."""
-    if x.rank == 0:
-        raise OpError(f"{kind} normalises the last axes, the input is a scalar")
-    if normalized_shape is None:
-        return x.shape[-1:]
-    actual = x.shape[-len(normalized_shape) :]
-    if tuple(dim.expression for dim in actual) != normalized_shape:
-        raise OpError(
-            f"the input {format_shape(x.shape)} does not end in normalized_shape {format_shape(normalized_shape)}",
-            at="normalized_shape",
-            hint="without `normalized_shape` the last axis is normalised",
-        )
-    return actual
 
 
 def _static_sizes(kind: str, normalized: Shape) -> tuple[int, ...]:

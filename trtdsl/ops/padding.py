@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from trtdsl.ops._axes import MOVABLE, is_at_most, of_type
-from trtdsl.ops.attributes import Choice, DimList, Float
+from trtdsl.ops.attributes import Choice, DimOrList, Float
 from trtdsl.ops.base import Net, Op, OpError, Policy, attribute, tensor
 from trtdsl.ops.slicing import ANY_SIGN, ZERO, pairs_from_the_last
-from trtdsl.types import Dim, Shape, TensorType
+from trtdsl.types import DataType, Dim, Shape, TensorType, format_shape
 
 _SAMPLE_MODES = {"constant": "FILL", "reflect": "REFLECT", "replicate": "CLAMP", "edge": "CLAMP", "circular": "WRAP"}
 
@@ -16,16 +16,19 @@ _SAMPLE_MODES = {"constant": "FILL", "reflect": "REFLECT", "replicate": "CLAMP",
 class Pad(Op):
     """Elements put around a tensor, as torch.nn.functional.pad: the order is [left, right, top, bottom, ...].
 
+    One number goes around all spatial axes, as in torch.nn.ReflectionPad2d(3).
     `reflect` mirrors without repeating the border, `replicate` (or `edge`) repeats it, `circular` continues from the
     other side. A negative amount takes elements away, in the mode `constant` only.
     """
 
     kind = "pad"
     policy = Policy.TRANSPARENT
-    example = "{op: pad, padding: [3, 3, 3, 3], mode: reflect}"
+    example = "{op: pad, padding: 3, mode: reflect}"
     x = tensor(MOVABLE)
     padding = attribute(
-        DimList(minimum=ANY_SIGN), help="elements before and after, beginning with the last axis: [left, right, ...]"
+        DimOrList(minimum=ANY_SIGN),
+        help="elements before and after, beginning with the last axis: [left, right, ...]; or one number for all "
+        "spatial axes",
     )
     mode = attribute(Choice(*_SAMPLE_MODES), default="constant", help="what the new elements are")
     value = attribute(Float(), default=0.0, help="the new elements of the mode `constant`")
@@ -38,13 +41,24 @@ class Pad(Op):
     def _window(self, x: TensorType) -> tuple[Shape, Shape]:
         """Start, relative to the input, and size of every axis."""
         starts, sizes = [ZERO] * x.rank, list(x.shape)
-        for axis, sides in pairs_from_the_last(self.padding, x.rank, "padding").items():
+        for axis, sides in pairs_from_the_last(self._amounts(x), x.rank, "padding").items():
             self._check(axis, x.shape[axis], sides)
             before, after = sides
             starts[axis], sizes[axis] = ZERO - before, x.shape[axis] + before + after
             if min(sizes[axis].sizes) <= 0:
                 raise OpError(f"nothing is left of axis {axis} of size {x.shape[axis]}", at="padding")
         return tuple(starts), tuple(sizes)
+
+    def _amounts(self, x: TensorType) -> Shape:
+        if not isinstance(self.padding, Dim):
+            return self.padding
+        if x.rank < 3:
+            raise OpError(
+                f"the input {format_shape(x.shape)} has no spatial axes, which stand after batch and channels",
+                at="padding",
+                hint=f"a list goes by axes: `[{self.padding}, {self.padding}]` pads the last one",
+            )
+        return (self.padding,) * (2 * (x.rank - 2))
 
     def _check(self, axis: int, size: Dim, sides: tuple[Dim, Dim]) -> None:
         """Refuse amounts that the mode cannot fill."""
@@ -63,6 +77,12 @@ class Pad(Op):
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         x_type = of_type(net.input_types[0])
+        if x_type.dtype is DataType.BOOL and not net.runtime.has_bool_padding:
+            whole = x_type.with_dtype(DataType.INT32)
+            return net.cast(self._pad(net, net.cast(x, DataType.INT32), whole), DataType.BOOL)
+        return self._pad(net, x, x_type)
+
+    def _pad(self, net: Net, x: Any, x_type: TensorType) -> Any:
         start, size = self._window(x_type)
         mode = _SAMPLE_MODES[self.mode]
         fill = net.constant(self.value, x_type.dtype) if mode == "FILL" else None

@@ -14,15 +14,18 @@ _LINEAR = {"linear": None, "bilinear": 2, "trilinear": 3}
 _NEAREST = ("nearest", "nearest-exact")
 _LARGEST_DENOMINATOR = 1_000_000
 _LARGEST_EXACT_DENOMINATOR = 64
+_LARGEST_PRODUCT = 2**20
 
 
 class Resize(Op):
     """Resampling of all spatial axes, as torch.nn.functional.interpolate (without antialias).
 
-    The source of an output element i, for a scale s (output size / input size), is `(i + 0.5) / s - 0.5`
-    (half_pixel), `i / s` (asymmetric) or `i (input - 1) / (output - 1)` (align_corners). By default PyTorch's:
-    `nearest` is asymmetric and rounds down, `nearest-exact` is half_pixel and rounds halves up, all others are
-    half_pixel, or align_corners where that is set.
+    The source of an output element i, for a scale s, is `(i + 0.5) / s - 0.5` (half_pixel), `i / s` (asymmetric) or
+    `i (input - 1) / (output - 1)` (align_corners). By default PyTorch's: `nearest` is asymmetric and rounds down,
+    `nearest-exact` is half_pixel and rounds halves up, all others are half_pixel, or align_corners where that is set.
+
+    s is the scale_factor, or output size / input size where `size` is given. `nearest` takes the sizes, too, for a
+    factor such as 1.3, which fp32 does not hold: PyTorch does so with recompute_scale_factor.
     """
 
     kind = "resize"
@@ -94,13 +97,25 @@ class Resize(Op):
         self._set_coordinates(net, layer)
         if self.mode == "bicubic":
             layer.cubic_coeff = -0.75
-        if self.scale_factor is not None and all(map(_is_exact, self.scale_factor)):
-            layer.scales = (1.0, 1.0, *per_axis(self.scale_factor, y_type.rank - 2, "scale_factor"))
+        if scales := self._scales(y_type):
+            layer.scales = (1.0, 1.0, *scales)
         elif y_type.is_static:
             layer.shape = tuple(dim.value for dim in y_type.shape)
         else:
             layer.set_input(1, net.shape_tensor(y_type.shape))
         return layer
+
+    def _scales(self, y: TensorType) -> tuple[float, ...] | None:
+        """The factors as TensorRT takes them, or None where it has to be given the sizes."""
+        if self.scale_factor is None:
+            return None
+        factors = per_axis(self.scale_factor, y.rank - 2, "scale_factor")
+        if all(map(_is_exact, factors)):
+            return factors
+        # The smallest error moves an element that lies between two others by a whole place.
+        if self.mode in _NEAREST or not all(map(_stays_below, factors, y.shape[2:])):
+            return None
+        return tuple(map(_rounded_up, factors))
 
     def _interpolation(self) -> str:
         if self.mode in _NEAREST:
@@ -123,10 +138,28 @@ class Resize(Op):
 
 def _scaled(size: Dim, factor: float) -> Dim:
     """The size times the factor, rounded down, as a ratio of whole numbers that a runtime can compute with."""
-    ratio = Fraction(factor).limit_denominator(_LARGEST_DENOMINATOR)
+    ratio = _ratio(factor)
     return size * ratio.numerator // ratio.denominator
+
+
+def _ratio(factor: float) -> Fraction:
+    return Fraction(factor).limit_denominator(_LARGEST_DENOMINATOR)
 
 
 def _is_exact(factor: float) -> bool:
     """Whether fp32, in which TensorRT multiplies sizes by factors, gives the same product: for 2, 1.5, 0.25."""
     return Fraction(factor).denominator <= _LARGEST_EXACT_DENOMINATOR
+
+
+def _rounded_up(factor: float) -> float:
+    """The fp32 number from the factor on, so that a size times the factor never falls short of a whole number."""
+    import numpy as np
+
+    ratio = _ratio(factor)
+    nearest = np.float32(float(ratio))
+    return float(nearest if Fraction(float(nearest)) >= ratio else np.nextafter(nearest, np.float32("inf")))
+
+
+def _stays_below(factor: float, result: Dim) -> bool:
+    """Whether rounding the factor up and rounding its product can never make the result one larger."""
+    return _ratio(factor).denominator * (max(result.sizes) + 1) <= _LARGEST_PRODUCT

@@ -237,6 +237,12 @@ class Constant(Op):
         if stored.dtype.is_float and not dtype.is_float:
             raise OpError(f"the value is {stored.dtype}, not {dtype}", at="dtype")
         sizes = self._sizes()
+        if sizes is None and stored.is_made_up:
+            raise OpError(
+                "a value that is made up has no shape of its own",
+                at="value",
+                hint="give `shape` the sizes of the value",
+            )
         return TensorType(dtype, tuple(map(Dim.of, stored.natural_shape if sizes is None else sizes)))
 
     def _sizes(self) -> tuple[int, ...] | None:

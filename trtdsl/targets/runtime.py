@@ -61,6 +61,11 @@ class Runtime:
         return DataType.BF16 in self.dtypes and not self.is_rtx
 
     @property
+    def has_bool_padding(self) -> bool:
+        """Whether slices of booleans may reach beyond their input; 8.6 finds no implementation for them."""
+        return self.can_be_strongly_typed
+
+    @property
     def shape_dtype(self) -> DataType:
         """The element type of shape tensors."""
         return DataType.INT64 if self.can_be_strongly_typed else DataType.INT32

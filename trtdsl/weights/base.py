@@ -61,6 +61,11 @@ class Weight:
             return self.source.shape
         return () if self.source.count is None else (self.source.count,)
 
+    @property
+    def is_made_up(self) -> bool:
+        """Whether the elements have neither shape nor type of their own: those of an initialiser."""
+        return self.source.dtype is None and self.source.count is None
+
     def with_dtype(self, dtype: DataType) -> Weight:
         return replace(self, dtype=dtype)
 

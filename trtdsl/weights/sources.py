@@ -58,7 +58,8 @@ class Stored:
     def _taken(self, array: Array) -> Array:
         """The elements as `dtype`."""
         if is_reinterpreted(self.entry, self.dtype):
-            return np.ascontiguousarray(array).view(self.dtype.storage).reshape(array.shape)
+            native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+            return native.view(self.dtype.storage).reshape(array.shape)
         if self.entry.dtype is None:
             return to_storage(array, self.dtype)
         return convert(array, self.entry.dtype, self.dtype) if self.entry.dtype is not self.dtype else array

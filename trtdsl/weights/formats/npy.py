@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,15 +39,26 @@ class ArrayHeader:
 def read_header(stream: IO[bytes]) -> ArrayHeader:
     """Read up to the first element. Raises ValueError for what is not a .npy file, or would need unpickling."""
     version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
-        raise ValueError(f"version {version[0]}.{version[1]} of the npy format is for structured arrays")
+    try:
+        if version == (1, 0):
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            raise ValueError(f"version {version[0]}.{version[1]} of the npy format is for structured arrays")
+    except (SyntaxError, tokenize.TokenError, TypeError, RecursionError, MemoryError):
+        # The header is Python text, which numpy parses.
+        raise ValueError("the header is damaged") from None
     if dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are never loaded")
+    if any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError(f"{shape} is not a shape")
+    if math.prod(max(size, 1) for size in shape) * dtype.itemsize > _MOST_BYTES:
+        raise ValueError(f"{shape} is larger than memory can be")
     return ArrayHeader(stream.tell(), shape, fortran_order, dtype)
+
+
+_MOST_BYTES = 2**62
 
 
 def read_array(stream: IO[bytes]) -> Array:

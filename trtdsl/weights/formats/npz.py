@@ -29,9 +29,13 @@ class NpzFile(WeightFile):
             self._zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
             raise unusable(path, f"not a complete npz file ({error})") from None
-        self._members = {
-            member.filename.removesuffix(".npy"): member for member in self._zip.infolist() if not member.is_dir()
-        }
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for member in self._zip.infolist():
+            key = member.filename.removesuffix(".npy")
+            if key in self._members:
+                raise unusable(path, f'"{key}" is there twice')
+            if not member.is_dir():
+                self._members[key] = member
         self._bytes: Array = np.memmap(path, np.uint8, mode="r")
 
     def __getitem__(self, key: str) -> Entry:
@@ -41,6 +45,8 @@ class NpzFile(WeightFile):
                 header = read_header(stream)
         except _DAMAGE as error:
             raise self._damaged(key, error) from None
+        if member.file_size < header.size + header.data_size:
+            raise self._damaged(key, "it ends early")
         if member.compress_type != zipfile.ZIP_STORED:
             return array_entry(self.path, key, header.shape, header.dtype, lambda: self._inflate(key, header))
         content = self._content(key, member)
@@ -74,4 +80,5 @@ class NpzFile(WeightFile):
 
 
 # RuntimeError: the member is encrypted. NotImplementedError: a compression that this Python lacks.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError, NotImplementedError)
+# MemoryError: an array larger than this machine's memory.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError, NotImplementedError, MemoryError)

@@ -15,6 +15,7 @@ from trtdsl.weights.entries import Entry, WeightFile, unusable
 
 _WORD = 9
 """Eight digits and the space after them."""
+_MOST_DIGITS = 20
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class WtsFile(WeightFile):
         lines = self._spans()
         _, begin, end = next(lines)
         declared = self._text[begin:end].strip()
-        if not declared.isdigit():
+        if not declared.isdigit() or len(declared) > _MOST_DIGITS:
             raise unusable(self.path, "the first line of a .wts file is the number of weights")
         for number, begin, end in lines:
             self._index_line(number, begin, end)
