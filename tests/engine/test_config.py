@@ -163,8 +163,9 @@ def test_a_timing_cache_lies_beside_the_file_that_names_it(tmp_path: Path) -> No
 class Config:
     """Stands in for the IBuilderConfig of a TensorRT that needs a GPU."""
 
-    def __init__(self, good: bytes) -> None:
+    def __init__(self, good: bytes, log: BuildLog) -> None:
         self.good = good
+        self.log = log
         self.taken: list[bytes] = []
         self.profiling_verbosity: Any = None
 
@@ -177,6 +178,11 @@ class Config:
 
     def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
         assert not ignore_mismatch
+        if cache == b"unreadable" or b"unreadable" in self.taken:
+            # As 8.6.1 did with a cache of its own: it says that it goes on without, here and at the next cache too.
+            self.log.hear("ERROR", "1: [myelinCache.h::deserializeFromBuffer::52] Error Code 1: Myelin")
+            self.taken.append(cache)
+            return True
         if cache in (b"", self.good):
             self.taken.append(cache)
             return True
@@ -187,26 +193,28 @@ class _Logger:
     def __init__(self) -> None: ...
 
 
-TIMING: dict[str, tuple[bytes | None, bytes, bool]] = {
-    "none yet": (None, b"", False),
-    "one of this GPU": (b"good", b"good", False),
-    "one of another GPU": (b"other", b"", True),
-    "a damaged one": (b"garbage", b"", True),
+TIMING: dict[str, tuple[bytes | None, list[bytes], bool]] = {
+    "none yet": (None, [b""], False),
+    "one of this GPU": (b"good", [b"good"], False),
+    "one of another GPU": (b"other", [b""], True),
+    "a damaged one": (b"garbage", [b""], True),
+    "one that 8.6.1 cannot read back": (b"unreadable", [b"unreadable", b""], True),
 }
 
 
 @pytest.mark.parametrize(("stored", "taken", "warns"), TIMING.values(), ids=TIMING)
-def test_a_timing_cache_is_read(stored: bytes | None, taken: bytes, warns: bool, tmp_path: Path) -> None:
+def test_a_timing_cache_is_read(stored: bytes | None, taken: list[bytes], warns: bool, tmp_path: Path) -> None:
     verbosities = SimpleNamespace(DETAILED=1)
     module = SimpleNamespace(ILogger=_Logger, BuilderFlag=SimpleNamespace(TF32=1), ProfilingVerbosity=verbosities)
     runtime = Runtime("tensorrt", (8, 6, 1), module)
-    config, diagnostics = Config(b"good"), Diagnostics()
+    log, diagnostics = BuildLog(runtime), Diagnostics()
+    config = Config(b"good", log)
     path = tmp_path / "tactics"
     if stored is not None:
         path.write_bytes(stored)
     builder = SimpleNamespace(create_builder_config=lambda: config)
-    configure(builder, runtime, parsed({"timing_cache": str(path)}), BuildLog(runtime), diagnostics)
-    assert config.taken == [taken]
+    configure(builder, runtime, parsed({"timing_cache": str(path)}), log, diagnostics)
+    assert config.taken == taken
     assert bool(diagnostics.warnings) is warns
 
 
@@ -215,10 +223,11 @@ def test_86_refuses_what_it_lacks() -> None:
         ILogger=_Logger, BuilderFlag=SimpleNamespace(TF32=1), ProfilingVerbosity=SimpleNamespace(DETAILED=1)
     )
     runtime = Runtime("tensorrt", (8, 6, 1), module)
-    builder = SimpleNamespace(create_builder_config=lambda: Config(b""))
+    log = BuildLog(runtime)
+    builder = SimpleNamespace(create_builder_config=lambda: Config(b"", log))
     options = parsed({"strongly_typed": True, "strip": True, "target": "8.9"})
     with pytest.raises(BuildError) as error:
-        configure(builder, runtime, options, BuildLog(runtime), Diagnostics())
+        configure(builder, runtime, options, log, Diagnostics())
     assert [diagnostic.message for diagnostic in error.value.diagnostics] == [
         "strip: TensorRT 8.6.1 does not have it",
         "strongly_typed: TensorRT 8.6.1 does not have it",

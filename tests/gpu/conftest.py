@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "examples")]
 class Gpu:
     """One TensorRT on one GPU: builds networks and runs them."""
 
-    def __init__(self, timing_cache: Path) -> None:
+    def __init__(self) -> None:
         from trtdsl.targets.runtime import find_runtime
 
         self.trt = find_runtime("tensorrt").module
@@ -24,13 +24,8 @@ class Gpu:
         self.runtime = self.trt.Runtime(logger)
         # The first builder of a process loads a gigabyte of kernels, which stay as long as there is one.
         self.builder = self.trt.Builder(logger)
-        # cuBLAS and cuDNN need not be there; a shared timing cache makes the many builds of one session short.
-        self.options = {
-            "tactic_sources": [],
-            "tf32": False,
-            "optimization_level": 2,
-            "timing_cache": str(timing_cache),
-        }
+        # cuBLAS and cuDNN need not be there.
+        self.options = {"tactic_sources": [], "tf32": False, "optimization_level": 2}
 
     def run(self, network: Any, inputs: Any, directory: Path) -> dict[str, Any]:
         """The outputs of a network's engine, built here and now."""
@@ -49,11 +44,11 @@ class Gpu:
 
 
 @pytest.fixture(scope="session")
-def gpu(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
+def gpu() -> Gpu:
     if not Path("/dev/nvidiactl").exists():
         pytest.skip("there is no GPU here")
     pytest.importorskip("tensorrt", reason="runs engines: needs TensorRT 8.6 or later")
-    return Gpu(tmp_path_factory.mktemp("gpu") / "timing.cache")
+    return Gpu()
 
 
 @pytest.fixture(scope="session")

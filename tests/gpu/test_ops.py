@@ -21,6 +21,7 @@ device = pytest.importorskip("device", reason="runs engines: needs cuda-bindings
 # Relative to the largest output of the case: rounding of sums, and in fp16 of every step.
 TOLERANCE = {DataType.FP32: 1e-5, DataType.FP16: 5e-3}
 OPTIONS = BuildOptions(tactic_sources=(), tf32=False, optimization_level=1)
+AS_FP16 = "~fp16"
 # Functions that amplify what a rounded input is off by.
 LOOSE = {"log": 10.0, "pow": 4.0, "reciprocal": 4.0, "div": 4.0}
 
@@ -29,7 +30,7 @@ def _every_case() -> list[Case]:
     """Each case in its own precision, and those of fp32 in fp16 as well; 8.6 has no bf16 and no int64."""
     known = {case.id: case for case in cases() if case.precision in TOLERANCE}
     halves = [
-        replace(case, id=f"{case.id}-in-fp16", precision=DataType.FP16)
+        replace(case, id=case.id + AS_FP16, precision=DataType.FP16)
         for case in known.values()
         if case.precision is DataType.FP32 and case.id.replace("-fp32", "-fp16") not in known
     ]
@@ -57,7 +58,7 @@ def test_equals_pytorch(case: Case, gpu: Any, runtime: Runtime, expected: Any) -
     for point in POINTS if case.is_dynamic else ("opt",):
         outputs = device.run(gpu.trt, engine, case.input_arrays(point))
         for index, output in enumerate(graph.outputs):
-            reference = expected[f"{case.id.removesuffix('-in-fp16')}/{point}/{index}"]
+            reference = expected[f"{case.id.removesuffix(AS_FP16)}/{point}/{index}"]
             assert outputs[output.name].shape == reference.shape
             worst = max(worst, device.relative_error(outputs[output.name], reference))
     gpu.note(f"{case.id:60} {worst:.1e}")

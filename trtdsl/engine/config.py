@@ -37,7 +37,7 @@ def configure(builder: Any, runtime: Runtime, options: BuildOptions, log: BuildL
     """
     config = builder.create_builder_config()
     refused = []
-    for name, apply in _settings(config, runtime, options, diagnostics):
+    for name, apply in _settings(config, runtime, options, log, diagnostics):
         reason, hint = "", None
         try:
             apply()
@@ -55,10 +55,10 @@ def configure(builder: Any, runtime: Runtime, options: BuildOptions, log: BuildL
 
 
 def _settings(
-    config: Any, runtime: Runtime, options: BuildOptions, diagnostics: Diagnostics
+    config: Any, runtime: Runtime, options: BuildOptions, log: BuildLog, diagnostics: Diagnostics
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """The options that say something, each with what sets it."""
-    setter = _Setter(config, runtime, options, diagnostics)
+    setter = _Setter(config, runtime, options, log, diagnostics)
     for name in _SWITCHES:
         yield name, lambda name=name: setter.switch(name)  # type: ignore[misc]
     for name, value in options.as_dict().items():
@@ -70,8 +70,11 @@ def _settings(
 class _Setter:
     """Sets one option in each method that bears an option's name. Raises _RefusedError, or what the bindings raise."""
 
-    def __init__(self, config: Any, runtime: Runtime, options: BuildOptions, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self, config: Any, runtime: Runtime, options: BuildOptions, log: BuildLog, diagnostics: Diagnostics
+    ) -> None:
         self.config = config
+        self.log = log
         self.runtime = runtime
         self.trt = runtime.module
         self.options = options
@@ -142,10 +145,15 @@ class _Setter:
             self.diagnostics.warning("build-option", message, span)
             return
         cache = self.config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-        if cache is None or not self.config.set_timing_cache(cache, ignore_mismatch=False):
-            message = f"timing_cache: {path} is of another GPU or TensorRT, or damaged; it is begun anew"
+        taken = cache is not None and self.config.set_timing_cache(cache, ignore_mismatch=False)
+        # 8.6.1 cannot always read what it wrote itself: it says so in its log, and goes on without.
+        said = self.log.take_errors()
+        if said or not taken:
+            reason = "; ".join(said) or "it is of another GPU or TensorRT, or damaged"
+            message = f"timing_cache: {path} is begun anew: {reason}"
             self.diagnostics.warning("build-option", message, span)
             self.config.set_timing_cache(self.config.create_timing_cache(b""), ignore_mismatch=False)
+            self.log.take_errors()  # it repeats itself, now of a cache that is empty
 
     def _member(self, members: Any, name: str) -> Any:
         if name.upper() in members:
