@@ -61,3 +61,40 @@ def test_a_dimension_is_told_from_a_size_that_it_is_part_of(path: Path) -> None:
 def test_tensorrt_takes_such_a_dimension(path: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="needs tensorrt_rtx: pip install 'trtdsl[rtx]'")
     assert load(path).build(tmp_path / "net.engine", runtime="rtx", cache=False).path.exists()
+
+
+GROUPS = """\
+trtdsl: 1
+inputs: {x: [2, 8, 4, 4]}
+precision: {default: fp32, layers: {"*.b": bf16, "lone.*": bf16}}
+modules:
+  block:
+    layers:
+      - {op: conv, name: a, out_channels: 8, kernel_size: 1}
+      - {op: conv, name: b, out_channels: 8, kernel_size: 1}
+      - {op: instance_norm, name: norm}
+      - {op: instance_norm, name: narrow, precision: fp16}
+layers:
+  - {op: block, name: first, precision: fp16}
+  - {op: block, name: lone}
+"""
+COMPUTED = {
+    "first.a": "fp16",
+    "first.b": "fp16",  # the group counts for more than the pattern
+    "first.norm": "fp32",  # what is said of a group does not mean its sums
+    "first.narrow": "fp16",
+    "lone.a": "bf16",
+    "lone.b": "bf16",
+    "lone.norm": "fp32",
+    "lone.narrow": "fp16",
+}
+
+
+def test_precision_of_groups_patterns_and_layers_survives_expansion(tmp_path: Path) -> None:
+    written = tmp_path / "net.yaml"
+    written.write_text(GROUPS)
+    network = load(written)
+    (tmp_path / "flat.yaml").write_text(network.expanded)
+    for each in (network, load(tmp_path / "flat.yaml")):
+        computed = {layer.name: str(layer.precision) for layer in each.typed.layers if layer.op.kind != "cast"}
+        assert computed == COMPUTED

@@ -213,7 +213,9 @@ def _is_false(node: Node) -> bool:
 
 
 class _Precision:
-    """The type each layer computes in: its own, or the last pattern's that matches it, or the network's."""
+    """The type each layer computes in: its own, that of a group around it, of the last pattern that matches it, or
+    the network's.
+    """
 
     def __init__(self, flat: FlatPrecision) -> None:
         self.default = flat.default
@@ -221,10 +223,12 @@ class _Precision:
         self._matchers = [re.compile(translate(pattern)).match for pattern, _, _ in flat.patterns]
 
     def of(self, layer: FlatLayer) -> tuple[DataType, bool]:
-        """The type, and whether it was asked for this layer in particular."""
+        """The type, and whether the layer itself asks for it: what is said of many does not mean its sums."""
         if layer.precision is not None:
             return layer.precision, True
+        if layer.group_precision is not None:
+            return layer.group_precision, False
         for matches, (_, dtype, _) in zip(reversed(self._matchers), reversed(self.patterns), strict=True):
             if matches(layer.name):
-                return dtype, True
+                return dtype, False
         return self.default, False

@@ -27,7 +27,8 @@ class FlatLayer:
 
     `name` is scoped and unique. `inputs` are names of tensors in the op's order, None where an optional one is left
     out. `parameters` holds what YAML gives of the op's attributes and weights; a scalar may hold a Dim. `outputs` are
-    names of tensors, one per port of the op. `input_spans` has the place of each input that YAML names.
+    names of tensors, one per port of the op. `precision` is what the layer itself asks for, `group_precision` what the
+    innermost module or sequence around it does. `input_spans` has the place of each input that YAML names.
     """
 
     op: str
@@ -39,6 +40,7 @@ class FlatLayer:
     impl: str | None
     origin: Origin
     input_spans: tuple[Span | None, ...] = ()
+    group_precision: DataType | None = None
 
 
 @dataclass(frozen=True)

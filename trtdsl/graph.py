@@ -37,8 +37,8 @@ class GraphOutput:
 class Layer:
     """One use of an op. `inputs` are names of tensors, None where an optional one is left out.
 
-    `precision` is the type the layer computes in; `explicit` says that the layer itself, or a pattern that matches
-    it, asked for that type. `spans` has the place of each parameter that YAML gives.
+    `precision` is the type the layer computes in; `explicit` says that the layer itself asked for that type, not a
+    group, a pattern or the network. `spans` has the place of each parameter that YAML gives.
     """
 
     name: str

@@ -233,8 +233,11 @@ def test_precision_is_inherited_and_the_inner_word_wins() -> None:
         "layers: [relu, {op: m, precision: fp16}, {op: sequence, precision: bf16, layers: [m, "
         "{op: m, precision: fp16}]}]"
     )
-    found = [layer.precision.value if layer.precision else None for layer in expanded(text).layers]
-    assert found == [None, "fp16", "fp32", "bf16", "fp32", "fp16", "fp32"]
+    layers = expanded(text).layers
+    groups = [str(layer.group_precision or "none") for layer in layers]
+    assert groups == ["none", "fp16", "fp16", "bf16", "bf16", "fp16", "fp16"]
+    own = [str(layer.precision or "none") for layer in layers]
+    assert own == ["none", "none", "fp32", "none", "fp32", "none", "fp32"]
 
 
 def test_impl_is_kept() -> None:

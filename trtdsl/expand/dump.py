@@ -43,8 +43,9 @@ def _lines(flat: FlatNetwork, catalogue: Mapping[str, type[Op]], base: Path) -> 
         yield f"  {_yaml(entry.name)}: {_yaml({'shape': shape, 'dtype': entry.dtype.value})}"
     if flat.weights:
         yield f"weights: {_yaml(_weights(flat, base))}"
-    if flat.precision.default is not DataType.FP32 or flat.precision.patterns:
-        yield f"precision: {_yaml(_precision(flat))}"
+    precision = _precision(flat)
+    if precision != DataType.FP32.value:
+        yield f"precision: {_yaml(precision)}"
     if flat.build is not None:
         yield f"build: {_yaml(_escaped(plain(flat.build)))}"
     yield "layers:" if flat.layers else "layers: []"
@@ -103,10 +104,13 @@ def _weights(flat: FlatNetwork, base: Path) -> Any:
 
 
 def _precision(flat: FlatNetwork) -> Any:
-    if not flat.precision.patterns:
-        return flat.precision.default.value
     patterns = {pattern: dtype.value for pattern, dtype, _ in flat.precision.patterns}
-    return {"default": flat.precision.default.value, "layers": patterns}
+    for layer in flat.layers:
+        if layer.group_precision is not None:
+            # Groups are gone, and they count for more than patterns: the last one does, so the name goes to the end.
+            patterns.pop(layer.name, None)
+            patterns[layer.name] = layer.group_precision.value
+    return {"default": flat.precision.default.value, "layers": patterns} if patterns else flat.precision.default.value
 
 
 def _dim_sizes(dim: Dim) -> Any:

@@ -192,12 +192,18 @@ class Expander:
             if passed is not None and "out" in fields:
                 self._rename(scope, fields["out"], passed)
             return passed
-        precision = scope.precision
+        precision = None
         if "precision" in fields:
             precision = self.evaluator.word(fields["precision"], scope, "`precision`", PRECISIONS)
         if kind in self.catalogue:
             return self._op(scope, kind, name, fields, sources, precision, span)
-        inner = Scope(f"{scope.prefix}{name}.", {}, uses=scope.uses, precision=precision, previous=_passed_on(sources))
+        inner = Scope(
+            f"{scope.prefix}{name}.",
+            {},
+            uses=scope.uses,
+            precision=precision or scope.precision,
+            previous=_passed_on(sources),
+        )
         result = (
             self._sequence(scope, inner, fields)
             if kind == "sequence"
@@ -237,6 +243,7 @@ class Expander:
             impl,
             Origin(span, scope.uses),
             tuple([source.span for source in sources]),
+            scope.precision,
         )
         self.layers.append(layer)
         return Tensors(dict(zip(ports, tensors, strict=True)))
