@@ -18,6 +18,7 @@ from trtdsl.engine.builder import build
 from trtdsl.errors import BuildError, Diagnostic, Diagnostics
 from trtdsl.ops import CATALOGUE, catalogue
 from trtdsl.ops.base import Net, Op, OpError, tensor
+from trtdsl.targets.recorder import record
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import Dim, TensorType
 
@@ -320,3 +321,21 @@ def test_weights_are_copied_only_where_they_change(precision: str, copied: float
     array = np.ones((512, 512), np.float32)
     taken = _memory(tmp_path / "net.yaml", f"precision: {precision}\n{TWO}", {"w": array}, rtx)
     assert copied * MEBIBYTE <= taken < (copied + 0.2) * MEBIBYTE
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_transposed_matrix_is_handed_on_as_it_lies(rank: int, rtx: Runtime, tmp_path: Path) -> None:
+    stored = np.arange(15, dtype=np.float32).reshape(3, 5)
+    save_file({"fc.weight": stored}, tmp_path / "w.safetensors")
+    (tmp_path / "net.yaml").write_text(
+        f"trtdsl: 1\ninputs: {{x: {[2, 4, 3][-rank:]}}}\nweights: w.safetensors\nlayers:\n"
+        "  - {op: linear, name: fc, out_features: 5, weight: {transpose: true}, bias: false}\n"
+    )
+    network = trtdsl.load(tmp_path / "net.yaml")
+    (array,) = emitted(network.typed, rtx).alive[1].arrays
+    np.testing.assert_array_equal(array, stored)
+    assert isinstance(array.base, np.memmap) or not array.flags.owndata
+    # PyTorch's linear is x weight^T; the weight is the stored matrix transposed, so the product is x times the stored.
+    (product,) = [line for calls in record(network.typed) for line in calls.statements if "matrix_multiply" in line]
+    assert product.count("trt.MatrixOperation.NONE") == 2
+    np.testing.assert_array_equal(network.typed.layers[0].weights["weight"].array(), stored.T)

@@ -37,9 +37,12 @@ class Linear(Op):
         rank = max(x_type.rank, 2)
         ones = (1,) * (rank - 2)
         operation = net.trt.MatrixOperation
-        weight = net.weight_tensor("weight", (*ones, self.out_features, x_type.shape[-1].value))
+        weight, is_transposed = net.matrix("weight", rank)
         product = net.add_matrix_multiply(
-            net.broadcast(x, x_type.shape, rank), operation.NONE, weight, operation.TRANSPOSE
+            net.broadcast(x, x_type.shape, rank),
+            operation.NONE,
+            weight,
+            operation.NONE if is_transposed else operation.TRANSPOSE,
         ).get_output(0)
         if self.bias:
             bias = net.weight_tensor("bias", (*ones, 1, self.out_features))

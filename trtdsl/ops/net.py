@@ -56,6 +56,13 @@ class Net(Protocol):
         """The element type and shape of a weight."""
         ...
 
+    def matrix(self, name: str, rank: int) -> tuple[Any, bool]:
+        """A weight of two axes as a constant of `rank`, as it lies in its file, and whether that is transposed.
+
+        For products, which take either; a transposed weight by `weight_tensor` is a copy.
+        """
+        ...
+
     def constant(self, value: object, dtype: DataType | None = None, shape: tuple[int, ...] | None = None) -> Any:
         """A constant tensor; floats take the layer's type unless `dtype` says more."""
         ...

@@ -13,7 +13,7 @@ from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import Arithmetic, DataType, Dim, Expression, Shape, Symbol, TensorType, steps_back
-from trtdsl.weights import Weight, to_storage
+from trtdsl.weights import Weight, as_stored, to_storage
 
 _DIM_OPERATIONS = {"+": "SUM", "-": "SUB", "*": "PROD", "//": "FLOOR_DIV", "min": "MIN", "max": "MAX"}
 
@@ -141,6 +141,14 @@ class LayerNet:
         weight = self.layer.weights[name]
         assert weight.shape is not None
         return self.add_constant(weight.shape if shape is None else shape, self.weights(name)).get_output(0)
+
+    def matrix(self, name: str, rank: int) -> tuple[Any, bool]:
+        """A weight of two axes as a constant of `rank`, as it lies in its file, and whether that is transposed."""
+        weight, transposed = as_stored(self.layer.weights[name])
+        assert weight.shape is not None, "a weight has no shape before infer"
+        weights = self.state.api.weights_of(weight, f"{self.layer.name}.{name}")
+        shape = (1,) * (rank - len(weight.shape)) + weight.shape
+        return self.add_constant(shape, weights).get_output(0), transposed
 
     def weight_type(self, name: str) -> TensorType:
         """The element type and shape of a weight."""

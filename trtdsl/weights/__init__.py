@@ -9,5 +9,6 @@ from trtdsl.weights.arrays import convert, to_storage
 from trtdsl.weights.base import Weight, WeightSource
 from trtdsl.weights.entries import Entry, WeightFile
 from trtdsl.weights.formats import open_weights
+from trtdsl.weights.sources import as_stored
 
-__all__ = ["Entry", "Weight", "WeightFile", "WeightSource", "convert", "open_weights", "to_storage"]
+__all__ = ["Entry", "Weight", "WeightFile", "WeightSource", "as_stored", "convert", "open_weights", "to_storage"]

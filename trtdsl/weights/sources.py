@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 from trtdsl.types import DataType
 from trtdsl.weights import initial
 from trtdsl.weights.arrays import convert, to_storage
-from trtdsl.weights.base import Array
+from trtdsl.weights.base import Array, Weight
 from trtdsl.weights.entries import Entry
 
 _HASH_BYTES = 16
@@ -73,6 +73,17 @@ class Stored:
         digest = hashlib.blake2b(taken.encode(), digest_size=_HASH_BYTES)
         digest.update(np.ascontiguousarray(self.entry.read()).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
+
+
+def as_stored(weight: Weight) -> tuple[Weight, bool]:
+    """A matrix as it lies in its file, and whether it is the weight transposed.
+
+    Who can take it that way round is spared a copy.
+    """
+    source = weight.source
+    if not isinstance(source, Stored) or source.axes != (1, 0) or weight.shape is None:
+        return weight, False
+    return replace(weight, source=replace(source, axes=None), shape=weight.shape[::-1]), True
 
 
 def is_reinterpreted(entry: Entry, wanted: DataType) -> bool:
