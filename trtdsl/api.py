@@ -51,23 +51,39 @@ def load(
     Raises NetworkError with everything the first failing stage found.
     """
     diagnostics = Diagnostics()
-    file = open_source(Path(path))
-    document = read_document(file, diagnostics)
-    check(document, CATALOGUE, diagnostics)
-    params = override_nodes(parameters or {}, "parameters", diagnostics)
-    sizes = override_nodes(dims or {}, "dims", diagnostics)
-    flat = expand(document, CATALOGUE, diagnostics, params=params, dims=sizes)
-    if precision is not None:
-        flat = replace(flat, precision=FlatPrecision(_precision(precision), flat.precision.patterns))
+    flat = flatten(path, parameters=parameters, dims=dims, weights=weights, precision=precision)
     files = None if weights is None else [FileUse.parse(text) for text in weights]
-    if files is not None:
-        flat = replace(flat, weights=tuple(_named_outside(file) for file in files))
     graph = bind(flat, CATALOGUE, diagnostics, weight_files=files, random_weights=random_weights)
     graph = infer(graph, diagnostics)
     typed = assign_types(graph)
     check_weights(typed, diagnostics, finite=check_finite)
     diagnostics.end_stage()
     return Network(Path(path), flat, graph, typed, diagnostics.warnings)
+
+
+def flatten(
+    path: str | Path,
+    *,
+    parameters: Mapping[str, object] | None = None,
+    dims: Mapping[str, object] | None = None,
+    weights: Sequence[str] | None = None,
+    precision: str | None = None,
+) -> FlatNetwork:
+    """Read, check and expand a network, and no more: weights need not be there. The arguments are those of `load`.
+
+    Raises NetworkError with everything the first failing stage found.
+    """
+    diagnostics = Diagnostics()
+    document = read_document(open_source(Path(path)), diagnostics)
+    check(document, CATALOGUE, diagnostics)
+    params = override_nodes(parameters or {}, "parameters", diagnostics)
+    sizes = override_nodes(dims or {}, "dims", diagnostics)
+    flat = expand(document, CATALOGUE, diagnostics, params=params, dims=sizes)
+    if precision is not None:
+        flat = replace(flat, precision=FlatPrecision(_precision(precision), flat.precision.patterns))
+    if weights is not None:
+        flat = replace(flat, weights=tuple(_named_outside(FileUse.parse(text)) for text in weights))
+    return flat
 
 
 def _named_outside(file: FileUse) -> FlatWeightFile:

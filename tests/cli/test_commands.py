@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click.testing
@@ -209,6 +210,24 @@ def test_expand_prints(network: Path) -> None:
     assert printed.startswith("trtdsl: 1\n")
     assert "first.conv" in printed
     assert "$" not in printed
+
+
+def test_expand_needs_no_weights(network: Path, tmp_path: Path) -> None:
+    printed = succeed("expand", network)
+    (tmp_path / "small.npz").unlink()
+    assert succeed("expand", network) == printed
+
+
+def test_explain_makes_weights_up_where_none_are_named(network: Path, tmp_path: Path) -> None:
+    printed = succeed("explain", network)
+    (tmp_path / "small.npz").unlink()
+    missing = run("explain", network)
+    assert missing.exit_code == 1
+    assert "small.npz" in missing.stderr
+    unnamed = "".join(line for line in NETWORK.splitlines(keepends=True) if not line.startswith("weights:"))
+    network.write_text(unnamed)
+    places = re.compile(r"small\.yaml:\d+")
+    assert places.sub("", succeed("explain", network)) == places.sub("", printed)
 
 
 def test_a_file_that_cannot_be_written(network: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from trtdsl.cli.options import Command, color_option, load_network, network_opti
     cls=Command,
     examples=[
         "trtdsl explain networks/digits.yaml",
-        "trtdsl explain networks/resnet.yaml --random-weights --layer 'layer1.0.*'",
+        "trtdsl explain networks/resnet.yaml --layer 'layer1.0.*'",
     ],
 )
 @network_options
@@ -27,13 +27,13 @@ def command(network: Path, pattern: str | None, **described: Any) -> None:
 
     Each input, layer and output is headed by its name, its op, the type it computes in and the line that it comes from;
     below it stand the calls on INetworkDefinition, as Python. Casts that `precision` brings in are layers of their own.
-    Needs no TensorRT.
+    Needs no TensorRT, and no weights where the network names no file of them.
     """
     from fnmatch import fnmatchcase
 
     from trtdsl.targets.recorder import record
 
-    loaded = load_network(network, **described)
+    loaded = load_network(network, needs_weights=False, **described)
     show(loaded.warnings)
     for calls in record(loaded.typed):
         if pattern is not None and not fnmatchcase(calls.name, pattern):

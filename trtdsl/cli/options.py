@@ -16,6 +16,7 @@ from trtdsl.errors import TrtdslError
 
 if TYPE_CHECKING:
     from trtdsl.api import Network
+    from trtdsl.flat import FlatNetwork
     from trtdsl.nodes import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,41 +60,70 @@ color_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 
 
-def network_options(command: F) -> F:
-    """The NETWORK argument and what changes the network it names."""
-    decorators = [
-        click.argument("network", type=click.Path(path_type=Path)),
-        click.option(
-            "--set",
-            "assignments",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Give a param another value, as YAML: --set classes=10 --set 'depths=[3, 4, 6, 3]'.",
-        ),
-        click.option(
-            "--dim",
-            "dims",
-            multiple=True,
-            metavar="NAME=SIZES",
-            help="Give a dimension other sizes: one, --dim N=4, or its min, opt and max, --dim N=1,8,32.",
-        ),
-        click.option(
-            "--weights",
-            multiple=True,
-            metavar="[PREFIX=]FILE",
-            help="Take weights from this file instead of those the network names; may be repeated.",
-        ),
-        click.option("--random-weights", is_flag=True, help="Make all weights up, to measure before training."),
-        click.option(
-            "--precision",
-            type=click.Choice(["fp32", "fp16", "bf16"]),
-            help="What layers compute in that do not say it themselves; instead of the network's default.",
-        ),
-        click.option("--check-finite", is_flag=True, help="Refuse weights that hold NaN or infinity."),
-    ]
+_EXPANSION = (
+    click.argument("network", type=click.Path(path_type=Path)),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Give a param another value, as YAML: --set classes=10 --set 'depths=[3, 4, 6, 3]'.",
+    ),
+    click.option(
+        "--dim",
+        "dims",
+        multiple=True,
+        metavar="NAME=SIZES",
+        help="Give a dimension other sizes: one, --dim N=4, or its min, opt and max, --dim N=1,8,32.",
+    ),
+    click.option(
+        "--weights",
+        multiple=True,
+        metavar="[PREFIX=]FILE",
+        help="Take weights from this file instead of those the network names; may be repeated.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "fp16", "bf16"]),
+        help="What layers compute in that do not say it themselves; instead of the network's default.",
+    ),
+)
+_WEIGHTS = (
+    click.option("--random-weights", is_flag=True, help="Make all weights up, to measure before training."),
+    click.option("--check-finite", is_flag=True, help="Refuse weights that hold NaN or infinity."),
+)
+
+
+def _with(decorators: Sequence[Callable[[F], F]], command: F) -> F:
     for decorator in reversed(decorators):
         command = decorator(command)
     return command
+
+
+def expansion_options(command: F) -> F:
+    """The NETWORK argument and what changes the network it names."""
+    return _with(_EXPANSION, command)
+
+
+def network_options(command: F) -> F:
+    """The options of expansion, and how weights are looked at."""
+    return _with((*_EXPANSION, *_WEIGHTS), command)
+
+
+def flatten_network(
+    network: Path, *, assignments: Sequence[str], dims: Sequence[str], weights: Sequence[str], precision: str | None
+) -> FlatNetwork:
+    """The flat network that `expansion_options` describe. Raises NetworkError."""
+    from trtdsl.api import flatten
+
+    with _uncollected():
+        return flatten(
+            network,
+            parameters=parse_assignments(assignments, "--set"),
+            dims=parse_dims(dims),
+            weights=weights or None,
+            precision=precision,
+        )
 
 
 def load_network(
@@ -105,10 +135,17 @@ def load_network(
     random_weights: bool,
     precision: str | None,
     check_finite: bool,
+    needs_weights: bool = True,
 ) -> Network:
-    """The network that `network_options` describe. Raises NetworkError."""
+    """The network that `network_options` describe; made-up weights do for one that names none and needs none.
+
+    Raises NetworkError.
+    """
     from trtdsl.api import load
 
+    if not needs_weights:
+        flat = flatten_network(network, assignments=assignments, dims=dims, weights=weights, precision=precision)
+        random_weights = random_weights or not flat.weights
     with _uncollected():
         return load(
             network,
