@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import trtdsl
@@ -45,6 +46,22 @@ def test_parameters_and_dims(path: Path) -> None:
 def test_what_is_wrong_is_one_exception(path: Path) -> None:
     with pytest.raises(trtdsl.TrtdslError, match="no dimension `M`"):
         load(path, dims={"M": 4})
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_weights_are_paths_or_text(path: Path, kind: type, several: bool) -> None:
+    np.savez(path.parent / "w.npz", **{"a.weight": np.ones((4, 3, 3, 3)), "a.bias": np.ones(4)})
+    file = kind(path.parent / "w.npz")
+    network = trtdsl.load(path, weights=[file] if several else file)
+    assert [use.path.name for use in network.flat.weights] == ["w.npz"]
+
+
+def test_an_unknown_word_is_no_key_error(path: Path) -> None:
+    with pytest.raises(ValueError, match="expected one of fp32, fp16, bf16"):
+        load(path, precision="half")
+    with pytest.raises(ValueError, match="a runtime is one of auto, rtx, tensorrt, not 'cuda'"):
+        load(path).build(runtime="cuda")
 
 
 def test_importing_is_cheap() -> None:

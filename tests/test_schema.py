@@ -182,6 +182,12 @@ WRONG = {
         "`file`",
     ),
     "a wrong name": ("layers: [{op: relu, name: «a/b»}]", "`name`: expected a name: letters, digits", None),
+    "a number as name": ("layers: [{op: relu, name: «1»}]", "`name`: expected a name: ", "put it in quotes"),
+    "a comma in an expression": (
+        "layers: [{op: conv, channels: $(min(4, «8))»}]",
+        "conv has no parameter `8))`",
+        "quote expressions",
+    ),
     "a wrong reference": ("layers: [{op: relu, in: [x, «a b»]}]", "`in`: expected the name of a layer or input", None),
     "a key of the document": ("layers: [relu]\n«weight»: a", "the document has no key `weight`", "`weights`"),
     "a key of an input": (

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trtdsl.bind import bind
 from trtdsl.build_options import BuildOptions
 from trtdsl.check_weights import check_weights
 from trtdsl.errors import Diagnostic, Diagnostics
 from trtdsl.expand import dump, expand, override_nodes
-from trtdsl.flat import FlatNetwork, FlatPrecision, FlatWeightFile
+from trtdsl.flat import FlatNetwork, FlatPrecision
 from trtdsl.graph import Graph
 from trtdsl.includes import read_document
 from trtdsl.infer import infer
@@ -23,8 +23,8 @@ from trtdsl.ops.attributes import DType
 from trtdsl.precision import assign_types
 from trtdsl.reader import open_source
 from trtdsl.schema import check
-from trtdsl.source import SourceFile, Span
-from trtdsl.types import DataType
+from trtdsl.source import Span
+from trtdsl.types import PRECISIONS, DataType
 from trtdsl.weights.library import FileUse
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def load(
     *,
     parameters: Mapping[str, object] | None = None,
     dims: Mapping[str, object] | None = None,
-    weights: Sequence[str] | None = None,
+    weights: str | Path | Sequence[str | Path] | None = None,
     random_weights: bool = False,
     precision: str | None = None,
     check_finite: bool = False,
@@ -45,19 +45,17 @@ def load(
 
     `parameters` overrides params as `--set` does (`{"classes": 10}`, `{"cfg.depth": 2}`); `dims` gives declared
     dimensions other sizes, one or (min, opt, max) (`{"N": 4, "H": (64, 256, 1024)}`); `weights` replaces the files that
-    the network names, each `FILE` or `PREFIX=FILE`; `random_weights` makes all weights up; `precision` replaces the
-    default one, not what is asked for single layers; `check_finite` refuses weights with NaN or infinity.
+    the network names: one or several, each `FILE` or `PREFIX=FILE`; `random_weights` makes all weights up; `precision`
+    replaces the default one, not what is asked for single layers; `check_finite` refuses weights with NaN or infinity.
 
-    Raises NetworkError with everything the first failing stage found.
+    Raises NetworkError with everything the first failing stage found, and ValueError for a wrong `precision`.
     """
     diagnostics = Diagnostics()
     flat = flatten(path, parameters=parameters, dims=dims, weights=weights, precision=precision)
-    files = None if weights is None else [FileUse.parse(text) for text in weights]
-    graph = bind(flat, CATALOGUE, diagnostics, weight_files=files, random_weights=random_weights)
+    graph = bind(flat, CATALOGUE, diagnostics, random_weights=random_weights)
     graph = infer(graph, diagnostics)
     typed = assign_types(graph)
     check_weights(typed, diagnostics, finite=check_finite)
-    diagnostics.end_stage()
     return Network(Path(path), flat, graph, typed, diagnostics.warnings)
 
 
@@ -66,7 +64,7 @@ def flatten(
     *,
     parameters: Mapping[str, object] | None = None,
     dims: Mapping[str, object] | None = None,
-    weights: Sequence[str] | None = None,
+    weights: str | Path | Sequence[str | Path] | None = None,
     precision: str | None = None,
 ) -> FlatNetwork:
     """Read, check and expand a network, and no more: weights need not be there. The arguments are those of `load`.
@@ -82,16 +80,13 @@ def flatten(
     if precision is not None:
         flat = replace(flat, precision=FlatPrecision(_precision(precision), flat.precision.patterns))
     if weights is not None:
-        flat = replace(flat, weights=tuple(_named_outside(FileUse.parse(text)) for text in weights))
+        files = [weights] if isinstance(weights, (str, Path)) else weights
+        flat = replace(flat, weights=tuple(map(FileUse.parse, files)))
     return flat
 
 
-def _named_outside(file: FileUse) -> FlatWeightFile:
-    return FlatWeightFile(file.prefix, file.path, Span(SourceFile("--weights", ""), 1, 1, 1, 1))
-
-
 def _precision(name: str) -> DataType:
-    return DType(DataType.FP32, DataType.FP16, DataType.BF16).parse(name, {})
+    return DType(*PRECISIONS).parse(name, {})
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ class Network:
     def options(self, overrides: Mapping[str, object] | None = None, target: str | None = None) -> BuildOptions:
         """The `build:` section, with some options given another value. Raises NetworkError for wrong ones."""
         diagnostics = Diagnostics()
-        values: dict[str, tuple[object, Any]] = {}
+        values: dict[str, tuple[object, Span | None]] = {}
         if self.flat.build is not None:
             values = {key.value: (plain(node), node.span) for key, node in self.flat.build}
         values |= {name: (value, None) for name, value in (overrides or {}).items()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trtdsl.errors import Diagnostics, NetworkError, Note, TrtdslError
+from trtdsl.errors import Diagnostics, NetworkError, Note, reason_of, unreachable
 from trtdsl.nodes import Key, Mapping, Node, Scalar, Sequence
-from trtdsl.scalars import resolve
+from trtdsl.scalars import PlainValue, resolve
 from trtdsl.source import SourceFile, Span
 
 MAX_BYTES = 64 * 2**20
@@ -16,6 +16,9 @@ MAX_DEPTH = 64
 """How deep lists and mappings may nest."""
 MAX_NODES = 2_000_000
 """How many nodes a file may have, those that aliases repeat included."""
+
+QUOTE_EXPRESSIONS = "inside `{}` and `[]`, quote expressions that hold brackets or commas"
+"""The hint for an expression that YAML has cut into pieces."""
 
 _HINTS = {
     "mapping values are not allowed": "quote text that contains `: `",
@@ -36,12 +39,12 @@ def open_source(path: Path) -> SourceFile:
             raise NetworkError.of("limit", f"{path} is larger than {MAX_BYTES // 2**20} MiB")
         return SourceFile.read(path)
     except OSError as error:
-        raise NetworkError.of("file", f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise NetworkError.of("file", f"cannot read {path}: {reason_of(error)}") from None
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from None
 
 
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> TrtdslError:
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> NetworkError:
     before = error.object[: error.start].decode(errors="replace")
     file = SourceFile(str(path), error.object.decode(errors="replace"))
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
@@ -62,7 +65,7 @@ def read(file: SourceFile, diagnostics: Diagnostics) -> Node:
     except _Stop:
         pass
     diagnostics.end_stage()
-    raise AssertionError("a document that was given up without an error")
+    unreachable("a document was given up without an error")
 
 
 def read_value(file: SourceFile, diagnostics: Diagnostics) -> Node:
@@ -93,7 +96,7 @@ class _Builder:
         self.count = 0
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.open_anchors: set[str] = set()
-        self.resolved: dict[str, str | int | float | bool | None] = {}
+        self.resolved: dict[str, PlainValue] = {}
 
     def document(self) -> Node:
         yaml = self.yaml
@@ -147,7 +150,7 @@ class _Builder:
             return Scalar(event.value, self.span(event), quoted=True)
         return Scalar(self.resolve(event), self.span(event))
 
-    def resolve(self, event: Event) -> str | int | float | bool | None:
+    def resolve(self, event: Event) -> PlainValue:
         text = event.value
         try:
             return self.resolved[text]
@@ -267,8 +270,8 @@ def _syntax_hint(problem: str, span: Span | None) -> str | None:
         return "the line is indented more than the line above it"
     if span and text[span.column - 1 : span.column] == "\t":
         return "indent with spaces, not with tabs"
-    if "$(" in text:
-        return "inside `{}` and `[]`, quote expressions that hold brackets or commas"
+    if "$" in text:
+        return QUOTE_EXPRESSIONS
     return next((hint for start, hint in _HINTS.items() if problem.startswith(start)), None)
 
 

@@ -177,6 +177,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "layers: [{op: $('m' if deep else 'relu')}, {op: $('add'), in: [x, x]}]",
         ["m.relu = relu(x)", "add = add(x, x)"],
     ),
+    "whole numbers that name": (
+        "layers: [{foreach: n, rows: [1, 2], layers: [{op: relu, name: $n}, {op: relu, name: $(n + 4), in: $n}]}, "
+        "{op: add, in: [$(3 - 2), $(2 * 3)]}]",
+        ["1 = relu(x)", "5 = relu(1)", "2 = relu(5)", "6 = relu(2)", "add = add(1, 6)"],
+    ),
     "names of several parts": (
         "layers: [{op: relu, name: h.0.attn}, {op: relu, in: h.0.attn}]",
         ["h.0.attn = relu(x)", "relu = relu(h.0.attn)"],

@@ -123,7 +123,8 @@ def test_published_weights_just_fit(case: Case, tmp_path: Path) -> None:
     weights = tmp_path / "published.safetensors"
     files.write_zeros(weights, case.state)
     graph = load(case, weights).graph
-    assert set(unused_keys(graph, [weights])[weights]) == references.unused(case.state)
+    spare = {key for key in references.unused(case.state) if not key.endswith("num_batches_tracked")}
+    assert set(unused_keys(graph, [weights])[weights]) == spare
     assert output_sizes(graph) == expected_sizes(case)
 
 

@@ -10,6 +10,7 @@ import click
 
 from trtdsl.cli.console import byte_size, show
 from trtdsl.cli.options import Command, color_option, load_network, network_options, parse_assignments
+from trtdsl.targets.runtime import CHOICES
 
 
 @click.command(
@@ -28,7 +29,7 @@ from trtdsl.cli.options import Command, color_option, load_network, network_opti
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The engine file; default: NETWORK with .engine.")
 @click.option(
     "--runtime",
-    type=click.Choice(["auto", "rtx", "tensorrt"]),
+    type=click.Choice(CHOICES),
     default="auto",
     show_default=True,
     help="The TensorRT to build with; auto takes what is installed: RTX first where there is no GPU.",
@@ -38,7 +39,7 @@ from trtdsl.cli.options import Command, color_option, load_network, network_opti
 )
 @click.option(
     "--option",
-    "assignments_to_build",
+    "option_assignments",
     multiple=True,
     metavar="NAME=VALUE",
     help="Override an entry of the network's `build:` section: --option optimization_level=5.",
@@ -50,7 +51,7 @@ def command(
     output: Path | None,
     runtime: str,
     target: str | None,
-    assignments_to_build: tuple[str, ...],
+    option_assignments: tuple[str, ...],
     no_cache: bool,
     **described: Any,
 ) -> None:
@@ -71,7 +72,7 @@ def command(
             output,
             runtime=runtime,
             target=target,
-            options={name: plain(value) for name, value in parse_assignments(assignments_to_build, "--option").items()},
+            options={name: plain(value) for name, value in parse_assignments(option_assignments, "--option").items()},
             cache=not no_cache,
             progress=reporter,
         )

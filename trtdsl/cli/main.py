@@ -9,7 +9,7 @@ import click
 
 from trtdsl.cli.console import error_count, show
 from trtdsl.cli.options import color_option, write_examples
-from trtdsl.errors import BuildInterrupted, Diagnostic, TrtdslError, suggest
+from trtdsl.errors import BuildInterrupted, Diagnostic, TrtdslError, reason_of, suggest
 from trtdsl.version import __version__
 
 FAILED = 1
@@ -84,7 +84,7 @@ class CommandGroup(click.Group):
         except OSError as error:
             # A full disk, a folder that may not be written: the machine's state, whoever ran into it.
             place = "" if error.filename is None else f"{error.filename}: "
-            show([Diagnostic("file", f"{place}{(error.strerror or str(error)).lower()}")])
+            show([Diagnostic("file", f"{place}{reason_of(error)}")])
             ctx.exit(FAILED)
         except Exception as error:
             from trtdsl.cli.report import bug_report

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from trtdsl.errors import TrtdslError
+from trtdsl.errors import TrtdslError, reason_of
+from trtdsl.types import PRECISIONS
 
 if TYPE_CHECKING:
     from trtdsl.api import Network
@@ -84,7 +85,7 @@ _EXPANSION = (
     ),
     click.option(
         "--precision",
-        type=click.Choice(["fp32", "fp16", "bf16"]),
+        type=click.Choice([dtype.value for dtype in PRECISIONS]),
         help="What layers compute in that do not say it themselves; instead of the network's default.",
     ),
 )
@@ -225,4 +226,4 @@ def write_output(text: str, output: Path | None) -> None:
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise TrtdslError.of("file", f"cannot write {output}: {(error.strerror or str(error)).lower()}") from None
+        raise TrtdslError.of("file", f"cannot write {output}: {reason_of(error)}") from None

@@ -40,10 +40,8 @@ def command(network: Path, unused_weights: bool, **described: Any) -> None:
     click.echo(summary(network, loaded.graph))
     if unused_weights:
         from trtdsl.check_weights import unused_keys
-        from trtdsl.weights.library import FileUse
 
-        files = [FileUse.parse(text) for text in described["weights"]] or loaded.flat.weights
-        for path, keys in unused_keys(loaded.graph, [file.path for file in files]).items():
+        for path, keys in unused_keys(loaded.graph, [file.path for file in loaded.flat.weights]).items():
             click.echo(f"{plural(len(keys), 'unused weight')} in {path}")
             for key in keys:
                 click.echo(f"  {key}")

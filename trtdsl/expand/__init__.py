@@ -59,8 +59,8 @@ def expand(
     _expand_layers(expander, scope, fields["layers"])
     diagnostics.end_stage()
     network = FlatNetwork(
-        name=_text(fields.get("name"), scope, evaluator),
-        description=_text(fields.get("description"), scope, evaluator),
+        name=_text("name", fields, scope, evaluator),
+        description=_text("description", fields, scope, evaluator),
         dims=sizes,
         inputs=inputs,
         layers=tuple(expander.layers),
@@ -83,9 +83,9 @@ def _expand_layers(expander: Expander, scope: Scope, layers: Node) -> None:
         return
 
 
-def _text(node: Node | None, scope: Scope, evaluator: Evaluator) -> str:
+def _text(key: str, fields: Mapping[str, Node], scope: Scope, evaluator: Evaluator) -> str:
     try:
-        return "" if node is None else evaluator.text(node, scope, "this")
+        return evaluator.text(fields[key], scope, f"`{key}`") if key in fields else ""
     except Failed:
         return ""
 

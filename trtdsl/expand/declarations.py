@@ -9,7 +9,7 @@ from trtdsl import nodes
 from trtdsl.errors import suggest
 from trtdsl.expand.overrides import Params
 from trtdsl.expand.scope import Scope
-from trtdsl.expand.values import DTYPES, Evaluator, Failed
+from trtdsl.expand.values import DTYPE_WORDS, Evaluator, Failed
 from trtdsl.flat import FlatInput
 from trtdsl.nodes import Node, Scalar, describe, plain
 from trtdsl.types import DataType, Dim, Sizes, Symbol, steps_back, symbols
@@ -78,7 +78,7 @@ def read_inputs(
                 fields = value.as_dict()
                 shape = fields["shape"]
                 if "dtype" in fields:
-                    dtype = evaluator.word(fields["dtype"], scope, "`dtype`", DTYPES)
+                    dtype = evaluator.word(fields["dtype"], scope, "`dtype`", DTYPE_WORDS)
             inputs.append(FlatInput(key.value, _shape(shape, dims, scope, evaluator), dtype, key.span))
         except Failed:
             continue
@@ -124,10 +124,10 @@ def _size(item: Node, dims: Mapping[str, Dim], scope: Scope, evaluator: Evaluato
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31:
         return Dim.of(value)
     raise evaluator.error(
-        scope, "value", f"a size is a whole number from 1 or a dimension, not {show(value, item)}", item.span
+        scope, "value", f"a size is a whole number from 1 or a dimension, not {_show(value, item)}", item.span
     )
 
 
-def show(value: object, item: Node) -> str:
+def _show(value: object, item: Node) -> str:
     """A number as it is, anything else in words."""
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else describe(item)

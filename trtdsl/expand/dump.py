@@ -12,7 +12,6 @@ from typing import Any
 from trtdsl.flat import FlatLayer, FlatNetwork
 from trtdsl.nodes import Node, plain
 from trtdsl.ops.base import Op
-from trtdsl.source import Span
 from trtdsl.types import DataType, Dim, Symbol
 
 # Every reader of YAML 1.1 or 1.2 takes these for text.
@@ -83,13 +82,14 @@ def _default_outputs(layer: FlatLayer) -> tuple[str, ...]:
 def _relocated(value: Any, node: Node, base: Path) -> Any:
     """A weight whose file is named relative to `base`."""
     if isinstance(value, dict) and isinstance(value.get("file"), str):
-        return {**value, "file": _relative(node.span.file.directory / value["file"], node.span, base)}
+        folder = node.span.file.directory
+        return {**value, "file": _relative(folder / value["file"], folder, base)}
     return value
 
 
-def _relative(path: Path, written: Span, base: Path) -> str:
-    """A path as it is to be written in `base`; one that was written in full stays as it is."""
-    if not path.is_relative_to(written.file.directory):
+def _relative(path: Path, folder: Path, base: Path) -> str:
+    """A path, named in a file of `folder`, as it is to be written in `base`; one in full stays as it is."""
+    if not path.is_relative_to(folder):
         return path.as_posix()
     return Path(os.path.relpath(path, base)).as_posix()
 
@@ -97,7 +97,8 @@ def _relative(path: Path, written: Span, base: Path) -> str:
 def _weights(flat: FlatNetwork, base: Path) -> Any:
     files: dict[str, list[str]] = {}
     for entry in flat.weights:
-        files.setdefault(entry.prefix, []).append(_escaped(_relative(entry.path, entry.span, base)))
+        folder = Path() if entry.span is None else entry.span.file.directory
+        files.setdefault(entry.prefix, []).append(_escaped(_relative(entry.path, folder, base)))
     if set(files) == {""}:
         return files[""]
     return {prefix: paths[0] if len(paths) == 1 else paths for prefix, paths in files.items()}

@@ -10,11 +10,12 @@ from trtdsl import nodes
 from trtdsl.errors import Note, suggest
 from trtdsl.expand.references import References
 from trtdsl.expand.scope import Scope
-from trtdsl.expand.values import DTYPES, PRECISIONS, Evaluator, Failed
-from trtdsl.flat import FlatLayer, FlatOutput, FlatPrecision, FlatWeightFile
+from trtdsl.expand.values import DTYPE_WORDS, PRECISION_WORDS, Evaluator, Failed
+from trtdsl.flat import FlatLayer, FlatOutput, FlatPrecision
 from trtdsl.nodes import Node
 from trtdsl.source import Span
 from trtdsl.types import DataType
+from trtdsl.weights.library import FileUse
 
 
 def read_outputs(node: Node | None, scope: Scope, references: References, span: Span) -> tuple[FlatOutput, ...]:
@@ -65,13 +66,13 @@ def _output(name: str, place: Span, entry: Node, scope: Scope, references: Refer
     if isinstance(entry, nodes.Mapping):
         fields = entry.as_dict()
         if "dtype" in fields:
-            dtype = evaluator.word(fields["dtype"], scope, "`dtype`", DTYPES)
+            dtype = evaluator.word(fields["dtype"], scope, "`dtype`", DTYPE_WORDS)
         entry = fields["tensor"]
     text = evaluator.text(entry, scope, "an output")
     return FlatOutput(name, references.tensor(scope, text, entry.span), dtype, place)
 
 
-def read_weights(node: Node | None, scope: Scope, evaluator: Evaluator) -> tuple[FlatWeightFile, ...]:
+def read_weights(node: Node | None, scope: Scope, evaluator: Evaluator) -> tuple[FileUse, ...]:
     """The weights files, with their paths made relative to the folder that this process works in."""
     if node is None:
         return ()
@@ -87,7 +88,7 @@ def read_weights(node: Node | None, scope: Scope, evaluator: Evaluator) -> tuple
                 text = evaluator.text(item, scope, "a weights file")
             except Failed:
                 continue
-            files.append(FlatWeightFile(prefix, item.span.file.directory / text, item.span))
+            files.append(FileUse(prefix, item.span.file.directory / text, item.span))
     return tuple(files)
 
 
@@ -97,11 +98,11 @@ def read_precision(node: Node | None, layers: Sequence[FlatLayer], scope: Scope,
         return FlatPrecision()
     try:
         if not isinstance(node, nodes.Mapping):
-            return FlatPrecision(evaluator.word(node, scope, "`precision`", PRECISIONS))
+            return FlatPrecision(evaluator.word(node, scope, "`precision`", PRECISION_WORDS))
         fields = node.as_dict()
         default = DataType.FP32
         if "default" in fields:
-            default = evaluator.word(fields["default"], scope, "`default`", PRECISIONS)
+            default = evaluator.word(fields["default"], scope, "`default`", PRECISION_WORDS)
     except Failed:
         return FlatPrecision()
     patterns = []
@@ -112,7 +113,7 @@ def read_precision(node: Node | None, layers: Sequence[FlatLayer], scope: Scope,
             hint = suggest(key.value, (layer.name for layer in layers))
             evaluator.error(scope, "precision-pattern", f"`{key.value}` matches no layer", key.span, hint=hint)
         try:
-            patterns.append((key.value, evaluator.word(entry, scope, "the precision", PRECISIONS), key.span))
+            patterns.append((key.value, evaluator.word(entry, scope, "the precision", PRECISION_WORDS), key.span))
         except Failed:
             continue
     return FlatPrecision(default, tuple(patterns))

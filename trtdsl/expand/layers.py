@@ -11,7 +11,7 @@ from trtdsl.errors import Note
 from trtdsl.expand.references import References, Slots, Source
 from trtdsl.expand.rows import rows
 from trtdsl.expand.scope import FAILED, Names, Scope, Tensors, given_names
-from trtdsl.expand.values import PRECISIONS, Evaluator, Failed
+from trtdsl.expand.values import PRECISION_WORDS, Evaluator, Failed
 from trtdsl.flat import FlatLayer
 from trtdsl.modules import Module
 from trtdsl.names import LAYER_NAME, is_name
@@ -194,7 +194,7 @@ class Expander:
             return passed
         precision = None
         if "precision" in fields:
-            precision = self.evaluator.word(fields["precision"], scope, "`precision`", PRECISIONS)
+            precision = self.evaluator.word(fields["precision"], scope, "`precision`", PRECISION_WORDS)
         if kind in self.catalogue:
             return self._op(scope, kind, name, fields, sources, precision, span)
         inner = Scope(
@@ -305,7 +305,7 @@ class Expander:
         self._nested(inner, module.layers, span)
         if module.outputs is None:
             return inner.previous
-        return Tensors(dict(self.outputs(inner, module.outputs)))
+        return Tensors(dict(self._module_outputs(inner, module.outputs)))
 
     def _arguments(self, scope: Scope, inner: Scope, module: Module, fields: Mapping[str, Node]) -> dict[str, Any]:
         """What the names inside a module stand for: its params, and the network's dimensions."""
@@ -330,7 +330,7 @@ class Expander:
         self.body(inner, items)
         self.depth -= 1
 
-    def outputs(self, scope: Scope, node: Node) -> list[tuple[str, str]]:
+    def _module_outputs(self, scope: Scope, node: Node) -> list[tuple[str, str]]:
         """What a module gives out: tensors by port. Raises Failed."""
         value = self.evaluator.node(node, scope)
         entries: list[tuple[str, Node]] = [("", value)]

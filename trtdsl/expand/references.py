@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trtdsl import nodes
 from trtdsl.errors import suggest
 from trtdsl.expand.scope import FAILED, UNKNOWN, Names, Scope, Tensors
-from trtdsl.expand.values import Evaluator, Failed
+from trtdsl.expand.values import Evaluator, Failed, as_text
 from trtdsl.nodes import Node, Scalar, describe
 from trtdsl.ops.base import Op
 from trtdsl.source import Span
@@ -149,12 +149,10 @@ class References:
     def _source(self, scope: Scope, item: Node) -> Source:
         if isinstance(item, Scalar) and item.value is None:
             return Source(None, item.span)
-        if isinstance(item, Scalar) and isinstance(item.value, str):
-            return Source(self.tensor(scope, item.value, item.span), item.span)
-        hint = "put the name in quotes" if isinstance(item, Scalar) else None
-        raise self.evaluator.error(
-            scope, "value", f"`in` names tensors; this is {describe(item)}", item.span, hint=hint
-        )
+        text = as_text(item)
+        if text is None:
+            raise self.evaluator.error(scope, "value", f"`in` names tensors; this is {describe(item)}", item.span)
+        return Source(self.tensor(scope, text, item.span), item.span)
 
     def _by_name(self, scope: Scope, value: nodes.Mapping, slots: Slots) -> list[Source]:
         given = value.as_dict()
@@ -182,9 +180,8 @@ class References:
 
     def _lookup(self, scope: Scope, name: str) -> Tensors | None:
         """What a name stands for in a scope or those around it; made-up names stand for nothing."""
-        around: Scope | None = scope
         head = name.partition(".")[0]
-        while around is not None:
+        for around in scope.outward():
             if name in around.inputs:
                 return around.inputs[name]
             if around.prefix + head not in self.names.automatic:
@@ -193,10 +190,10 @@ class References:
                     found = self._failed_instance(around.prefix, name)
                 if found is not None:
                     return found
-            around = around.parent
         return None
 
     def _failed_instance(self, prefix: str, name: str) -> Tensors | None:
+        """FAILED for what lies in a module or sequence that is wrong: whether it would be there is not known."""
         parts = name.split(".")
         for end in range(1, len(parts)):
             around = self.names.tensors.get(prefix + ".".join(parts[:end]))
@@ -205,27 +202,25 @@ class References:
         return None
 
     def _unknown(self, scope: Scope, name: str, span: Span) -> Failed:
-        around: Scope | None = scope
         hint = None
-        while around is not None and hint is None:
+        for around in scope.outward():
             if around.prefix + name.partition(".")[0] in self.names.automatic:
                 hint = "that name was made up; give the layer a `name` to refer to it"
             elif around.prefix + name in self.names.places:
                 hint = "its `when` is false, and it has no input to pass on"
             elif name in around.given:
                 hint = "it stands further down; a layer reads what is above it"
-            around = around.parent
+            if hint is not None:
+                break
         hint = hint or suggest(name, self._visible(scope))
         return self.evaluator.error(scope, "unknown-tensor", f"no tensor is called `{name}` here", span, hint=hint)
 
     def _visible(self, scope: Scope) -> Iterator[str]:
-        around: Scope | None = scope
-        while around is not None:
+        for around in scope.outward():
             yield from around.inputs
             for name in self.names.tensors:
                 if name.startswith(around.prefix) and name not in self.names.automatic:
                     yield name[len(around.prefix) :]
-            around = around.parent
 
 
 def _are(count: int) -> str:

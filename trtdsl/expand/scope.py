@@ -46,6 +46,13 @@ class Scope:
     previous: Tensors | None = None
     given: frozenset[str] = frozenset()
 
+    def outward(self) -> Iterator[Scope]:
+        """This scope and those around it, the innermost first."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
 
 def given_names(items: Iterable[Node]) -> Iterator[str]:
     """The names that the layers of a body are given outright, which no made-up name may take."""

@@ -11,7 +11,7 @@ from trtdsl.expressions import Budget, ExpressionError, Template, evaluate, pars
 from trtdsl.nodes import Key, Mapping, Node, Scalar, Sequence, describe
 from trtdsl.reader import MAX_DEPTH
 from trtdsl.source import Origin, Span
-from trtdsl.types import DataType
+from trtdsl.types import PRECISIONS, DataType
 
 T = TypeVar("T")
 
@@ -20,8 +20,8 @@ MAX_VALUES = 5_000_000
 
 _MOST_USES = 6
 
-PRECISIONS = {dtype.value: dtype for dtype in (DataType.FP32, DataType.FP16, DataType.BF16)}
-DTYPES = {dtype.value: dtype for dtype in DataType}
+PRECISION_WORDS = {dtype.value: dtype for dtype in PRECISIONS}
+DTYPE_WORDS = {dtype.value: dtype for dtype in DataType}
 
 
 class Failed(Exception):
@@ -73,12 +73,12 @@ class Evaluator:
         return Mapping(tuple((key, value) for (key, _), value in zip(node.entries, values, strict=True)), node.span)
 
     def text(self, node: Node, scope: Scope, what: str) -> str:
-        """A value that has to be text. Raises Failed."""
+        """A value that has to be text; a whole number that was computed stands for it. Raises Failed."""
         value = self.node(node, scope)
-        if isinstance(value, Scalar) and isinstance(value.value, str):
-            return value.value
-        hint = "put it in quotes" if isinstance(value, Scalar) and isinstance(value.value, (int, float)) else None
-        raise self.error(scope, "value", f"{what} must be text, not {describe(value)}", node.span, hint=hint)
+        text = as_text(value)
+        if text is not None:
+            return text
+        raise self.error(scope, "value", f"{what} must be text, not {describe(value)}", node.span)
 
     def flag(self, node: Node, scope: Scope, what: str) -> bool:
         """A value that has to be true or false. Raises Failed."""
@@ -131,6 +131,14 @@ class Evaluator:
             entries = [(Key(key, span), self._node_of(item, span, scope, depth + 1)) for key, item in value.items()]
             return Mapping(tuple(entries), span)
         return Scalar(value, span, quoted=isinstance(value, str))
+
+
+def as_text(node: Node) -> str | None:
+    """Text, or the digits of a whole number: layers are named by numbers, which expressions count up."""
+    value = node.value if isinstance(node, Scalar) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
 
 
 def _same(new: Iterable[Node], old: Iterable[Node]) -> bool:

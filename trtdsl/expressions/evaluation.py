@@ -18,8 +18,8 @@ from trtdsl.expressions.operations import (
     LimitError,
     bounded,
     compare,
+    describe,
     item,
-    kind,
     truth,
 )
 from trtdsl.expressions.parsing import ExpressionError, Part, Template
@@ -137,7 +137,7 @@ def _as_text(value: Any, part: Part) -> str:
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
-    what = f"the dimension `{value}`" if isinstance(value, Dim) else kind(value)
+    what = f"the dimension `{value}`" if isinstance(value, Dim) else describe(value)
     raise ExpressionError(
         "expression-value", f"{what} cannot stand in the middle of text", part.offset, _length(part.tree)
     )

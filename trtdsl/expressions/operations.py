@@ -37,7 +37,7 @@ class Budget:
                 raise LimitError("the expressions of this network take too much work")
 
 
-def kind(value: Any) -> str:
+def describe(value: Any) -> str:
     """What a value is, for messages."""
     names = {
         type(None): "null",
@@ -96,7 +96,7 @@ def _numbers(symbol: str, *values: Any) -> None:
     """Refuse operands that are not numbers; a bool is none."""
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float, Dim)):
-            raise TypeError(f"`{symbol}` needs numbers, not {kind(value)}")
+            raise TypeError(f"`{symbol}` needs numbers, not {describe(value)}")
     if any(isinstance(value, Dim) for value in values) and any(isinstance(value, float) for value in values):
         raise TypeError("a dimension takes whole numbers only")
 
@@ -123,7 +123,7 @@ def _multiply(left: Any, right: Any) -> Any:
         left, right = right, left
     if isinstance(left, (str, list)):
         if not isinstance(right, int) or isinstance(right, bool):
-            raise TypeError(f"a list or text is repeated by a whole number, not {kind(right)}")
+            raise TypeError(f"a list or text is repeated by a whole number, not {describe(right)}")
         size = len(left) if isinstance(left, str) else count_items(left)
         if size * right > MAX_ITEMS:
             raise LimitError(f"lists and texts have at most {MAX_ITEMS:,} values")
@@ -222,7 +222,7 @@ def compare(compute: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
     try:
         return compute(left, right)
     except TypeError:
-        raise TypeError(f"{kind(left)} and {kind(right)} cannot be compared") from None
+        raise TypeError(f"{describe(left)} and {describe(right)} cannot be compared") from None
 
 
 def item(value: Any, index: Any) -> Any:
@@ -230,15 +230,15 @@ def item(value: Any, index: Any) -> Any:
     if isinstance(value, dict):
         key = _key(index)
         if not isinstance(key, str):
-            raise TypeError(f"a mapping is indexed by text or a whole number, not {kind(key)}")
+            raise TypeError(f"a mapping is indexed by text or a whole number, not {describe(key)}")
         if key not in value:
             known = f"there are {', '.join(value)}" if value else "it is empty"
             raise IndexError(f"there is no entry `{key}`, {known}")
         return value[key]
     if not isinstance(value, (list, str)):
-        raise TypeError(f"{kind(value)} has no entries to pick from")
+        raise TypeError(f"{describe(value)} has no entries to pick from")
     if not isinstance(index, (int, slice)) or isinstance(index, bool):
-        raise TypeError(f"a list is indexed by a whole number, not {kind(index)}")
+        raise TypeError(f"a list is indexed by a whole number, not {describe(index)}")
     try:
         return value[index]
     except IndexError:
@@ -288,7 +288,7 @@ def _float(value: Any) -> float:
 
 def _len(value: Any) -> int:
     if not isinstance(value, (list, dict, str)):
-        raise TypeError(f"{kind(value)} has no length")
+        raise TypeError(f"{describe(value)} has no length")
     return len(value)
 
 
@@ -311,7 +311,7 @@ def _range(*ends: Any) -> list[int]:
     for end in ends:
         _settled(end)
         if not isinstance(end, int) or isinstance(end, bool):
-            raise TypeError(f"`range` needs whole numbers, not {kind(end)}")
+            raise TypeError(f"`range` needs whole numbers, not {describe(end)}")
     values = range(*ends)
     if len(values) > MAX_ITEMS:
         raise LimitError(f"lists have at most {MAX_ITEMS:,} values")
@@ -320,7 +320,7 @@ def _range(*ends: Any) -> list[int]:
 
 def _list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"`{name}` needs a list, not {kind(value)}")
+        raise TypeError(f"`{name}` needs a list, not {describe(value)}")
     return value
 
 

@@ -11,8 +11,8 @@ from trtdsl.modules import read_modules
 from trtdsl.nodes import Key, Node, Scalar, describe, plain
 from trtdsl.ops.attributes import Schema
 from trtdsl.ops.base import LAYER_KEYS
-from trtdsl.schema import forms
 from trtdsl.schema.document import Catalogue, document_keys, foreach_keys, module_keys
+from trtdsl.schema.forms import IDENTIFIER_FORM
 from trtdsl.schema.layers import LayerCheck
 from trtdsl.schema.values import about, place
 from trtdsl.source import Span
@@ -100,8 +100,8 @@ class _DocumentCheck:
     def _module(self, name: Key, node: Node) -> None:
         if name.value in self.catalogue or name.value in _RESERVED:
             self.diagnostics.error("module-name", f"`{name.value}` is an op; a module needs another name", name.span)
-        if "value" in {finding.code for finding in self.values.findings(_text_of(name), _IDENTIFIER)}:
-            self.diagnostics.error("module-name", f"`{name.value}` must be {_IDENTIFIER['title']}", name.span)
+        if "value" in {finding.code for finding in self.values.findings(_text_of(name), IDENTIFIER_FORM)}:
+            self.diagnostics.error("module-name", f"`{name.value}` must be {IDENTIFIER_FORM['title']}", name.span)
         if not isinstance(node, nodes.Mapping):
             self.diagnostics.error("value", f"a module must be a mapping, not {describe(node)}", node.span)
             return
@@ -195,9 +195,6 @@ class _DocumentCheck:
         for name in missing:
             hint = f"begin the file with `trtdsl: {LANGUAGE_VERSION}`" if name == "trtdsl" else None
             self.diagnostics.error("missing-key", f"{subject} needs `{name}`", span or _start(node), hint=hint)
-
-
-_IDENTIFIER = forms.IDENTIFIER_FORM
 
 
 def _text_of(key: Key) -> Scalar:

@@ -15,14 +15,14 @@ from trtdsl.version import LANGUAGE_VERSION
 
 Catalogue = Mapping[str, type[Op]]
 
-IDENTIFIER_URI = "urn:trtdsl:schema:1"
+SCHEMA_ID = "urn:trtdsl:schema:1"
 
 
 def document_schema(catalogue: Catalogue) -> Schema:
     """The schema (draft 2020-12) of networks, and of files that networks include."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": IDENTIFIER_URI,
+        "$id": SCHEMA_ID,
         "title": "trtdsl network",
         "description": "A TensorRT network: layers, weights, precision and dimensions.",
         "type": "object",

@@ -11,6 +11,7 @@ from trtdsl.names import is_name
 from trtdsl.nodes import Key, Node, Scalar
 from trtdsl.ops.attributes import Schema
 from trtdsl.ops.base import LAYER_KEYS
+from trtdsl.reader import QUOTE_EXPRESSIONS
 from trtdsl.schema import forms
 from trtdsl.schema.document import Catalogue, op_keys, op_required, sequence_keys
 from trtdsl.schema.values import ValueChecker, about, place
@@ -113,6 +114,8 @@ class LayerCheck:
         hint = suggest(key.value, [name for name in keys if name != "op"])
         if kind in self.kinds.catalogue and key.value in _NEEDLESS:
             hint = f"leave it out: {_NEEDLESS[key.value]}"
+        if "$(" in key.value or key.value.endswith(")"):
+            hint = QUOTE_EXPRESSIONS
         # The name that was meant is not missing as well.
         missing[:] = [name for name in missing if not hint or f"`{name}`" not in hint]
         if hint is None:

@@ -135,6 +135,8 @@ def _hint(error: ValidationError, words: str) -> str | None:
             return _FLAGS.get(word)
         meant = _TYPES.get(word)
         return f"did you mean `{meant}`?" if meant and re.search(rf"\b{meant}\b", words) else None
+    if type(error.instance) in (int, float) and words.startswith(("a name", "the name")):
+        return "put it in quotes"
     if isinstance(error.instance, dict) and error.validator == "anyOf":
         alternatives: Any = error.validator_value
         known = {name for index in range(len(alternatives)) for name in _keys(error, index)}
