@@ -9,12 +9,13 @@ import re
 from pathlib import Path
 
 from trtdsl.errors import Diagnostic, Diagnostics
-from trtdsl.flat import FlatInput, FlatLayer, FlatNetwork, FlatOutput, FlatPrecision, FlatWeightFile
+from trtdsl.flat import FlatInput, FlatLayer, FlatNetwork, FlatOutput, FlatPrecision
 from trtdsl.nodes import Mapping, Node, Sequence, plain
 from trtdsl.ops import CATALOGUE
 from trtdsl.reader import read
 from trtdsl.source import Origin, SourceFile, Span
 from trtdsl.types import DataType, Dim, Sizes
+from trtdsl.weights.library import FileUse
 
 DIMS = {"N": Dim.dynamic("N", Sizes(1, 4, 8))}
 
@@ -41,7 +42,7 @@ def flatten(text: str, folder: Path = Path()) -> FlatNetwork:
         outputs=tuple(_output(key.value, plain(node), key.span) for key, node in outputs)
         or (FlatOutput("y", previous, None, document.span),),
         file=document.span.file,
-        weights=tuple(FlatWeightFile(key.value, folder / plain(node), node.span) for key, node in files),
+        weights=tuple(FileUse(key.value, folder / plain(node), node.span) for key, node in files),
         precision=_precision(fields.get("precision")),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +46,17 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def bound(text: str, folder: Path = Path(), **options: object) -> Graph:
-    return bind(flatten(text, folder), CATALOGUE, Diagnostics(), **options)  # type: ignore[arg-type]
+def bound(text: str, folder: Path = Path(), *, weights: Sequence[FileUse] = (), random_weights: bool = False) -> Graph:
+    flat = flatten(text, folder)
+    flat = replace(flat, weights=(*flat.weights, *weights))
+    return bind(flat, CATALOGUE, Diagnostics(), random_weights=random_weights)
 
 
-def refused(text: str, folder: Path = Path(), **options: object) -> tuple[Diagnostic, ...]:
+def refused(
+    text: str, folder: Path = Path(), *, weights: Sequence[FileUse] = (), random_weights: bool = False
+) -> tuple[Diagnostic, ...]:
     with pytest.raises(NetworkError) as caught:
-        bound(text, folder, **options)
+        bound(text, folder, weights=weights, random_weights=random_weights)
     return caught.value.diagnostics
 
 
@@ -303,19 +309,19 @@ def test_a_broken_file_is_one_error(weights: Path) -> None:
 
 def test_files_are_searched_in_order_and_may_not_agree(weights: Path) -> None:
     uses = [FileUse("", weights / "a.safetensors"), FileUse("", weights / "b.npz")]
-    (diagnostic,) = refused(ONE_CONV % "", weights, weight_files=uses)
+    (diagnostic,) = refused(ONE_CONV % "", weights, weights=uses)
     assert diagnostic.code == "weight-ambiguous"
     assert "a.safetensors" in diagnostic.message
     assert "b.npz" in diagnostic.message
     # A key that is in one of them only, and `file`, are both clear.
     clear = ONE_CONV % "weight: {file: b.npz}"
-    sources = [w.source.describe() for w in bound(clear, weights, weight_files=uses).layers[0].weights.values()]
+    sources = [w.source.describe() for w in bound(clear, weights, weights=uses).layers[0].weights.values()]
     assert sources == ['"c.weight" in b.npz', '"c.bias" in a.safetensors']
 
 
 def test_a_file_named_twice_agrees_with_itself(weights: Path) -> None:
     uses = [FileUse("", weights / "a.safetensors")] * 2
-    assert len(bound(ONE_CONV % "", weight_files=uses).layers[0].weights) == 2
+    assert len(bound(ONE_CONV % "", weights=uses).layers[0].weights) == 2
 
 
 @pytest.mark.parametrize(
@@ -332,15 +338,15 @@ def test_prefixes(weights: Path, name: str, prefix: str, expected: str | None) -
     text = (ONE_CONV % "bias: false").replace("name: c", f"name: {name}")
     uses = [FileUse(prefix, weights / "b.npz")]
     if expected is None:
-        assert refused(text, weight_files=uses)[0].code == "no-weights"
+        assert refused(text, weights=uses)[0].code == "no-weights"
     else:
-        assert bound(text, weight_files=uses).layers[0].weights["weight"].source.describe() == expected
+        assert bound(text, weights=uses).layers[0].weights["weight"].source.describe() == expected
 
 
 def test_the_longest_prefix_wins(weights: Path) -> None:
     text = (ONE_CONV % "bias: false").replace("name: c", "name: a.b.c")
     uses = [FileUse(prefix, weights / "b.npz") for prefix in ("", "a", "a.b")]
-    weight = bound(text, weight_files=uses).layers[0].weights["weight"]
+    weight = bound(text, weights=uses).layers[0].weights["weight"]
     assert weight.source.describe() == '"c.weight" in b.npz'
 
 

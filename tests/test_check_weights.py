@@ -79,6 +79,7 @@ def test_integers_have_to_fit(tmp_path: Path, number: int, fits: bool) -> None:
 
 def test_unused_keys(tmp_path: Path) -> None:
     graph = typed(tmp_path, [[1, 1], [1, 1]])
-    save_file({"other": np.ones(1)}, tmp_path / "more.safetensors")
+    counter = np.zeros((), np.int64)
+    save_file({"other": np.ones(1), "bn.num_batches_tracked": counter}, tmp_path / "more.safetensors")
     paths = [tmp_path / "w.safetensors", tmp_path / "more.safetensors"]
     assert unused_keys(graph, paths) == {paths[0]: ["spare"], paths[1]: ["other"]}

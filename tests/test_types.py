@@ -145,8 +145,8 @@ def test_static_dimensions_stay_static() -> None:
 
 
 def test_only_a_static_one_is_one() -> None:
-    assert Dim.of(1).is_one()
-    assert not Dim.dynamic("N", Sizes(1, 1, 2)).is_one()
+    assert Dim.of(1).is_one
+    assert not Dim.dynamic("N", Sizes(1, 1, 2)).is_one
 
 
 def test_dimensions_match_by_size() -> None:
@@ -162,6 +162,11 @@ def test_types_are_written_as_in_yaml() -> None:
     assert not declared.is_static
     assert str(volume(declared.shape)) == "N * 3 * (H // 2)"
     assert volume(()).value == 1
+
+
+def test_long_arithmetic_is_shown_as_sizes() -> None:
+    shrunk = ((H + 1) // 2 + 1) // 2
+    assert format_shape((N, shrunk, (shrunk + 1) // 2)) == "[N, ((H + 1) // 2 + 1) // 2, 1..2 (opt 1)]"
 
 
 @pytest.mark.parametrize("dtype", list(DataType), ids=str)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from fnmatch import translate
 from typing import Any
 
@@ -11,11 +11,11 @@ from trtdsl.errors import Diagnostics, Note, suggest, used_at
 from trtdsl.flat import FlatLayer, FlatNetwork, FlatPrecision
 from trtdsl.graph import Graph, GraphInput, GraphOutput, Layer
 from trtdsl.nodes import Node, Scalar, plain
-from trtdsl.ops.base import Op, OpError, Policy, WeightParameter
+from trtdsl.ops.base import Op, OpError, WeightParameter
 from trtdsl.source import Span
 from trtdsl.types import DataType, Dim, TensorType
 from trtdsl.weights.base import Weight
-from trtdsl.weights.library import FileUse, WeightLibrary
+from trtdsl.weights.library import WeightLibrary
 from trtdsl.weights.resolve import Request, WeightResolver
 
 
@@ -24,16 +24,14 @@ def bind(
     catalogue: Mapping[str, type[Op]],
     diagnostics: Diagnostics,
     *,
-    weight_files: Sequence[FileUse] | None = None,
     random_weights: bool = False,
 ) -> Graph:
     """The network as typed ops that hold handles on their weights; no element is read yet.
 
-    `weight_files` stands in for the files that the network names, `random_weights` for everything from files. Reports
-    every parameter, input and weight that does not fit, and raises NetworkError when there was any.
+    `random_weights` makes up what would come from files. Reports every parameter, input and weight that does not fit,
+    and raises NetworkError when there was any.
     """
-    uses = weight_files_of(flat) if weight_files is None else weight_files
-    library = WeightLibrary(() if random_weights else uses, diagnostics)
+    library = WeightLibrary(() if random_weights else flat.weights, diagnostics)
     resolver = WeightResolver(library, diagnostics, random_weights=random_weights)
     precision = _Precision(flat.precision)
     layers: list[Layer] = []
@@ -69,11 +67,6 @@ def _check_outputs(flat: FlatNetwork, diagnostics: Diagnostics) -> None:
                 hint=f"give it another: `{output.name}_out: {output.tensor}`",
                 notes=[Note("the input", inputs[output.name].span)],
             )
-
-
-def weight_files_of(flat: FlatNetwork) -> list[FileUse]:
-    """The weights files that a network names."""
-    return [FileUse(use.prefix, use.path, use.span) for use in flat.weights]
 
 
 class _LayerBinder:
@@ -177,15 +170,15 @@ class _LayerBinder:
 
     def _weights(self, op: Op, resolver: WeightResolver) -> Iterator[tuple[str, Weight]]:
         for name in op.weights:
-            node = self.flat.parameters.get(name)
+            declared = op.weight_parameters[name]
             weight = resolver.resolve(
                 Request(
                     layer=self.flat.name,
                     name=name,
-                    override=node,
+                    override=self.flat.parameters.get(name),
                     origin=self.flat.origin,
-                    floats=op.weight_parameters[name].floats,
-                    scales=op.policy is Policy.ACCUMULATE or name == "other",
+                    floats=declared.floats,
+                    initial=declared.initial,
                 )
             )
             if weight is not None:

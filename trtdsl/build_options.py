@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from trtdsl.errors import Diagnostics, suggest
@@ -69,7 +69,7 @@ class ComputeCapabilities(AttributeType["tuple[str, ...]"]):
         return "a compute capability such as 8.9, or a list of them"
 
 
-class Path(AttributeType[str]):
+class FilePath(AttributeType[str]):
     """The path of a file, relative to the file it is written in."""
 
     def schema(self) -> Schema:
@@ -102,7 +102,9 @@ class BuildOptions:
     tactic_sources: tuple[str, ...] | None = _option(
         Maybe(Names()), None, "libraries that tactics may come from, such as [cublas, cudnn]; [] for none"
     )
-    timing_cache: str | None = _option(Maybe(Path()), None, "file of measured tactics, read before and written after")
+    timing_cache: str | None = _option(
+        Maybe(FilePath()), None, "file of measured tactics, read before and written after"
+    )
     tf32: bool = _option(Bool(), True, "let fp32 convolutions and products use TF32 tensor cores")
     sparsity: bool = _option(Bool(), False, "use 2:4 sparse kernels where the weights allow")
     refit: bool = _option(Bool(), False, "keep the engine's weights replaceable")
@@ -161,9 +163,9 @@ class BuildOptions:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @property
-    def timing_cache_path(self) -> pathlib.Path | None:
+    def timing_cache_path(self) -> Path | None:
         """The file of `timing_cache`: relative to the YAML file that names it, else to the working directory."""
         if self.timing_cache is None:
             return None
         span = self.spans.get("timing_cache")
-        return pathlib.Path(self.timing_cache) if span is None else span.file.directory / self.timing_cache
+        return Path(self.timing_cache) if span is None else span.file.directory / self.timing_cache

@@ -15,6 +15,9 @@ from trtdsl.weights.base import Array, Weight
 from trtdsl.weights.formats import open_weights
 from trtdsl.weights.sources import Initialiser, Stored
 
+_COUNTER = ".num_batches_tracked"
+"""What the keys of PyTorch's counters of training steps end in; each batch norm has one."""
+
 
 def check_weights(graph: Graph, diagnostics: Diagnostics, *, finite: bool = False) -> None:
     """Warn of floats that become infinite in the type their layer computes in, and refuse integers that do not fit.
@@ -34,9 +37,12 @@ def check_weights(graph: Graph, diagnostics: Diagnostics, *, finite: bool = Fals
 
 
 def unused_keys(graph: Graph, paths: Iterable[Path]) -> dict[Path, list[str]]:
-    """What the files hold that no layer of the graph takes, in the files' order."""
+    """What the files hold that no layer of the graph takes, in the files' order; PyTorch's counters left aside."""
     used = {(w.source.entry.path, w.source.entry.key) for _, _, w in _weights(graph) if isinstance(w.source, Stored)}
-    return {path: [key for key in open_weights(path) if (path, key) not in used] for path in dict.fromkeys(paths)}
+    return {
+        path: [key for key in open_weights(path) if (path, key) not in used and not key.endswith(_COUNTER)]
+        for path in dict.fromkeys(paths)
+    }
 
 
 def _weights(graph: Graph) -> Iterator[tuple[Layer, str, Weight]]:
@@ -53,8 +59,7 @@ def _read_weights(graph: Graph) -> Iterator[tuple[Layer, str, Weight]]:
 
 
 def _check_floats(layer: Layer, name: str, weight: Weight, diagnostics: Diagnostics, *, finite: bool) -> None:
-    assert weight.shape is not None, "weights have shapes after infer"
-    array = weight.source.load(weight.shape, DataType.FP32)
+    array = weight.with_dtype(DataType.FP32).array()
     limit = largest(weight.dtype)
     low, high = extremes(array)
     # One pass settles it for nearly all weights; NaN fails both comparisons.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TypeVar
 
 from trtdsl.source import Origin, Span
 
 Severity = Literal["error", "warning"]
+E = TypeVar("E", bound="TrtdslError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class TrtdslError(Exception):
         super().__init__("\n".join(str(d) for d in self.diagnostics))
 
     @classmethod
-    def of(cls, code: str, message: str, span: Span | None = None, *, hint: str | None = None) -> TrtdslError:
+    def of(cls: type[E], code: str, message: str, span: Span | None = None, *, hint: str | None = None) -> E:
         """An exception that carries one diagnostic."""
         return cls([Diagnostic(code, message, span, hint)])
 
@@ -138,6 +139,11 @@ def suggest(name: str, candidates: Iterable[str]) -> str | None:
         return f"did you mean `{same}`?"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else None
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says of a file it could not open or write: `no such file or directory`."""
+    return (error.strerror or str(error)).lower()
 
 
 def unreachable(message: str) -> NoReturn:

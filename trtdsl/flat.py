@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from trtdsl import nodes
 from trtdsl.source import Origin, SourceFile, Span
 from trtdsl.types import DataType, Dim, Shape
+from trtdsl.weights.library import FileUse
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,6 @@ class FlatOutput:
 
 
 @dataclass(frozen=True)
-class FlatWeightFile:
-    """A weights file. Layers whose name starts with `prefix.` look their keys up in it, with the prefix removed."""
-
-    prefix: str
-    path: Path
-    span: Span
-
-
-@dataclass(frozen=True)
 class FlatPrecision:
     """The type that layers compute in: a default, and patterns over scoped names, of which the last match wins."""
 
@@ -81,6 +72,6 @@ class FlatNetwork:
     layers: tuple[FlatLayer, ...]
     outputs: tuple[FlatOutput, ...]
     file: SourceFile
-    weights: tuple[FlatWeightFile, ...] = ()
+    weights: tuple[FileUse, ...] = ()
     precision: FlatPrecision = field(default_factory=FlatPrecision)
     build: nodes.Mapping | None = None

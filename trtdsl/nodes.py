@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from trtdsl.scalars import PlainValue
 from trtdsl.source import Span
 from trtdsl.types import Dim
 
-Value = str | int | float | bool | Dim | None
+Value = PlainValue | Dim
 """What a scalar holds; a Dim only after expansion."""
 
 

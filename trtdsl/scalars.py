@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+PlainValue = str | int | float | bool | None
+"""What an unquoted scalar may stand for."""
+
 _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -17,7 +20,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LONGEST_NUMBER = 400
 
 
-def resolve(text: str) -> str | int | float | bool | None:
+def resolve(text: str) -> PlainValue:
     """The value of an unquoted scalar. Raises ValueError for a number of absurd length."""
     if text in _WORDS:
         return _WORDS[text]

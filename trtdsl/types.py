@@ -42,7 +42,9 @@ class DataType(Enum):
         return _TRT_NAMES.get(self, self.name)
 
 
-FLOATS = frozenset({DataType.FP32, DataType.FP16, DataType.BF16})
+PRECISIONS = (DataType.FP32, DataType.FP16, DataType.BF16)
+"""The types that layers compute in, in the order in which messages list them."""
+FLOATS = frozenset(PRECISIONS)
 INTEGERS = frozenset({DataType.INT64, DataType.INT32})
 NUMBERS = FLOATS | INTEGERS
 ANY = frozenset(DataType)
@@ -154,6 +156,7 @@ class Dim:
             raise ValueError(f"{self} is dynamic")
         return self.expression
 
+    @property
     def is_one(self) -> bool:
         """Whether this is the static size 1, the one that broadcasts."""
         return self.expression == 1
@@ -312,9 +315,20 @@ class TensorType:
         return f"{self.dtype}{format_shape(self.shape)}"
 
 
+_READABLE = 24
+"""Characters that the expression of a dimension may have in messages."""
+
+
 def format_shape(shape: Iterable[Dim | int]) -> str:
-    """A shape as it is written in messages: `[N, 3, 224, 224]`."""
-    return "[" + ", ".join(str(dim) for dim in shape) + "]"
+    """A shape as it is written in messages: `[N, 3, 224, 224]`; sizes stand for what would take long to work out."""
+    return "[" + ", ".join(_readable(dim) for dim in shape) + "]"
+
+
+def _readable(dim: Dim | int) -> str:
+    text = str(dim)
+    if isinstance(dim, int) or len(text) <= _READABLE:
+        return text
+    return f"{dim.sizes.min}..{dim.sizes.max} (opt {dim.sizes.opt})"
 
 
 def volume(shape: Iterable[Dim]) -> Dim:

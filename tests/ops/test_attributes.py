@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trtdsl.ops.attributes import AttributeType, DimList, Int, Ints, Padding
+from trtdsl.ops.attributes import AttributeType, DimList, Float, Int, Ints, Padding
 from trtdsl.types import Dim, Sizes
 
 N = Dim.dynamic("N", Sizes(1, 4, 8))
@@ -36,6 +36,8 @@ REFUSED = [
     ("a truth", Int(), True, "expected integer, got true"),
     ("a dynamic dimension", Int(), N, "expected integer, got `N`"),
     ("too small", Int(minimum=1), 0, "expected integer, at least 1, got 0"),
+    ("not a number", Float(minimum=0), float("nan"), "expected number, at least 0, got nan"),
+    ("not a number at most", Float(maximum=1), float("nan"), "expected number, at most 1, got nan"),
     ("no values", Ints(), [], "expected integer, or a list of them, got an empty list"),
     ("not declared", DimList(), ["M"], "`M` is not a declared dimension (N)"),
     ("a size of 0", DimList(minimum=1), [0], "expected integer, at least 1, got 0"),

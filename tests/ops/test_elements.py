@@ -51,6 +51,7 @@ def test_types(layer: str, inputs: list[str], expected: str) -> None:
         ("clip", ["fp32[N]"], "clip needs min, max or both", None),
         ("{op: clip, min: 2, max: 1}", ["fp32[N]"], "min 2 is above max 1", "min"),
         ("{op: clip, max: 1.5}", ["int32[N]"], "max 1.5 is not a whole number, the input is int32", "max"),
+        ("{op: clip, max: 2147483648}", ["int32[N]"], "max 2147483648 is more than int32 holds", "max"),
         ("add", ["fp32[N]"], "add takes two operands, it has one", "in"),
         (
             "{op: add, other: 1}",
@@ -59,6 +60,8 @@ def test_types(layer: str, inputs: list[str], expected: str) -> None:
             "other",
         ),
         ("{op: mul, other: 0.5}", ["int32[N]"], "`other` is fp32, the input is int32", "other"),
+        ("{op: add, other: [1, 3000000000]}", ["int32[2]"], "other 3000000000 is more than int32 holds", "other"),
+        ("{op: sub, other: -2147483649}", ["int32[N]"], "other -2147483649 is more than int32 holds", "other"),
         (
             "add",
             ["fp32[N]", "int32[N]"],

@@ -159,7 +159,20 @@ def test_types(layer: str, inputs: list[str], expected: list[str]) -> None:
             "value 0.5 is not a whole number, the input is int32",
             "value",
         ),
+        (
+            "{op: pad, padding: [1, 1], value: 0.5}",
+            ["bool[5]"],
+            "value 0.5 is not a whole number, the input is bool",
+            "value",
+        ),
+        (
+            "{op: pad, padding: [1, 1], value: 3.0e+9}",
+            ["int32[5]"],
+            "value 3000000000 is more than int32 holds",
+            "value",
+        ),
         ("{op: constant, value: 0.5, dtype: int32}", [], "the value is fp32, not int32", "dtype"),
+        ("{op: constant, value: 2147483648, dtype: int32}", [], "value 2147483648 is more than int32 holds", "value"),
         ("{op: constant, value: 1, shape: [N]}", [], "N is not a fixed size", "shape"),
         (
             "{op: pad, padding: 2}",

@@ -19,7 +19,7 @@ SIZES = [
     ("per-axis", {"op": "avg_pool", "kernel_size": [1, 3]}, "fp32[N, 4, 9, 8]", "fp32[N, 4, 9, 2]"),
     ("same", {"op": "max_pool", "kernel_size": 3, "stride": 2, "padding": "same"}, "fp32[1, 4, 9]", "fp32[1, 4, 5]"),
     ("global", {"op": "global_avg_pool"}, "fp32[N, 4, H, H, H]", "fp32[N, 4, 1, 1, 1]"),
-    ("global-flat", {"op": "global_max_pool", "keepdims": False}, "fp32[N, 4, H, 8]", "fp32[N, 4]"),
+    ("global-flat", {"op": "global_max_pool", "keepdim": False}, "fp32[N, 4, H, 8]", "fp32[N, 4]"),
     ("adaptive", {"op": "adaptive_avg_pool", "output_size": 1}, "fp32[N, 4, H, 8]", "fp32[N, 4, 1, 1]"),
 ]
 

@@ -26,6 +26,7 @@ def test_sizes(parameters: dict[str, Any], x: str, y: str) -> None:
 
 REFUSALS = [
     ("neither", {}, "resize takes either size or scale_factor"),
+    ("infinite", {"scale_factor": float("inf")}, "scale_factor: scale_factor is infinite"),
     ("both", {"size": 3, "scale_factor": 2}, "scale_factor: resize takes either size or scale_factor"),
     ("values", {"size": [3, 4, 5]}, "size: size has 3 values, the input has 2 spatial axes"),
     ("too-small", {"scale_factor": 0.1}, "scale_factor: scale_factor leaves nothing of an axis of size H"),

@@ -10,7 +10,7 @@ from trtdsl.engine.config import configure, fit_to_network
 from trtdsl.engine.files import write_atomically
 from trtdsl.engine.log import BuildLog
 from trtdsl.engine.progress import Interruption, ProgressReporter, make_monitor, run_interruptible
-from trtdsl.errors import BuildError, Diagnostic, Diagnostics, used_at
+from trtdsl.errors import BuildError, Diagnostic, Diagnostics, reason_of, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.tensorrt import emit
@@ -75,7 +75,7 @@ def _keep_tactics(config: Any, runtime: Runtime, options: BuildOptions, diagnost
     try:
         write_atomically(path, memoryview(config.get_timing_cache().serialize()))
     except OSError as error:
-        message = f"timing_cache: {path} cannot be written: {error.strerror}"
+        message = f"timing_cache: {path} cannot be written: {reason_of(error)}"
         diagnostics.warning("build-option", message, options.spans.get("timing_cache"))
 
 

@@ -14,8 +14,6 @@ from trtdsl.errors import EngineFileError
 
 LIMIT = 4 << 30
 """Bytes the store may hold; beyond that the engines longest unused go."""
-
-
 _SHORT = 16
 """Digits of a recipe's key in file names; the whole key decides."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from trtdsl.build_options import BuildOptions
@@ -155,7 +155,7 @@ class _Setter:
             self.config.set_timing_cache(self.config.create_timing_cache(b""), ignore_mismatch=False)
             self.log.take_errors()  # it repeats itself, now of a cache that is empty
 
-    def _member(self, members: Any, name: str) -> Any:
+    def _member(self, members: Mapping[str, Any], name: str) -> Any:
         if name.upper() in members:
             return members[name.upper()]
         known = [member.lower() for member in members]

@@ -16,7 +16,7 @@ from typing import Any
 from trtdsl.build_options import BuildOptions
 from trtdsl.engine.files import sha256, sha256_of
 from trtdsl.engine.git import commit_of
-from trtdsl.errors import EngineFileError
+from trtdsl.errors import EngineFileError, reason_of
 from trtdsl.graph import Graph, Layer
 from trtdsl.targets.gpu import current_gpu
 from trtdsl.targets.runtime import Runtime
@@ -174,7 +174,8 @@ def read(engine: Path) -> dict[str, Any]:
             hint="engines that trtdsl builds have one; keep both files together",
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise EngineFileError.of("manifest-damaged", f"{path} cannot be read: {error}") from None
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        raise EngineFileError.of("manifest-damaged", f"{path} cannot be read: {reason}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not _fits(manifest, _LAYOUT):
         raise EngineFileError.of("manifest-damaged", f"{path} is not a manifest of format {FORMAT}")
     return manifest
@@ -214,7 +215,7 @@ def verify(engine: Path, manifest: Mapping[str, Any]) -> None:
     try:
         actual = sha256_of(engine)
     except OSError as error:
-        raise EngineFileError.of("engine-missing", f"{engine} cannot be read: {error.strerror}") from None
+        raise EngineFileError.of("engine-missing", f"{engine} cannot be read: {reason_of(error)}") from None
     if actual != manifest["engine"]["sha256"]:
         raise EngineFileError.of(
             "engine-differs",

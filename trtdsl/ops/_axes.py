@@ -28,9 +28,9 @@ def axes_of(dims: Sequence[int], rank: int, at: str = "dim") -> tuple[int, ...]:
     return axes
 
 
-def count_axes(rank: int) -> str:
-    """`1 axis`, `2 axes`: for messages."""
-    return f"{rank} ax{'i' if rank == 1 else 'e'}s"
+def count_axes(rank: int, which: str = "") -> str:
+    """`1 axis`, `2 spatial axes`: for messages."""
+    return f"{rank} {which}ax{'i' if rank == 1 else 'e'}s"
 
 
 def of_type(x: TensorType | None) -> TensorType:

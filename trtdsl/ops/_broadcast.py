@@ -19,9 +19,9 @@ def broadcast_shapes(kind: str, *shapes: Shape) -> Shape:
 def _broadcast_axis(kind: str, sizes: tuple[Dim, ...], shapes: tuple[Shape, ...]) -> Dim:
     result = sizes[0]
     for size in sizes[1:]:
-        if result.is_one():
+        if result.is_one:
             result = size
-        elif not size.is_one() and not size.matches(result):
+        elif not size.is_one and not size.matches(result):
             listed = " and ".join(format_shape(shape) for shape in shapes)
             raise OpError(
                 f"{kind} of {listed}: sizes {result} and {size} do not broadcast",

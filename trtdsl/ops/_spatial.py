@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from trtdsl.ops._axes import of_type
+from trtdsl.ops._axes import count_axes, of_type
 from trtdsl.ops.attributes import Pairs, Same
 from trtdsl.ops.base import Net, OpError
 from trtdsl.types import Dim, Shape, TensorType, format_shape
@@ -28,12 +28,8 @@ def per_axis(values: Sequence[T], rank: int, at: str) -> tuple[T, ...]:
     if len(values) == 1:
         return tuple(values) * rank
     if len(values) != rank:
-        raise OpError(f"{at} has {len(values)} values, the input has {_axes(rank)}", at=at)
+        raise OpError(f"{at} has {len(values)} values, the input has {count_axes(rank, 'spatial ')}", at=at)
     return tuple(values)
-
-
-def _axes(rank: int) -> str:
-    return f"{rank} spatial ax{'i' if rank == 1 else 'e'}s"
 
 
 def padding_per_axis(padding: Same | Pairs, rank: int) -> Same | Pairs:

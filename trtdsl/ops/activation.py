@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from trtdsl.ops._axes import of_type
+from trtdsl.ops._ranges import check_number
 from trtdsl.ops.attributes import Choice, Float, Int, Maybe
 from trtdsl.ops.base import Net, Op, OpError, attribute, tensor
 from trtdsl.ops.base import weight as declare_weight
@@ -13,16 +14,16 @@ from trtdsl.types import FLOATS, NUMBERS, TensorType, format_shape
 
 
 class _Activation(Op):
-    """A function of each element; `function` is the member of TensorRT's ActivationType that computes it."""
+    """A function of each element; `operation` is the member of TensorRT's ActivationType that computes it."""
 
-    function: ClassVar[str] = ""
+    operation: ClassVar[str] = ""
     x = tensor(FLOATS)
 
     def infer(self, x: TensorType) -> TensorType:
         return x
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
-        return net.activation(self.function, x)
+        return net.activation(self.operation, x)
 
 
 class Relu(_Activation):
@@ -30,7 +31,7 @@ class Relu(_Activation):
 
     kind = "relu"
     example = "relu"
-    function = "RELU"
+    operation = "RELU"
 
 
 class Sigmoid(_Activation):
@@ -38,7 +39,7 @@ class Sigmoid(_Activation):
 
     kind = "sigmoid"
     example = "sigmoid"
-    function = "SIGMOID"
+    operation = "SIGMOID"
 
 
 class Tanh(_Activation):
@@ -46,7 +47,7 @@ class Tanh(_Activation):
 
     kind = "tanh"
     example = "tanh"
-    function = "TANH"
+    operation = "TANH"
 
 
 class Softsign(_Activation):
@@ -54,7 +55,7 @@ class Softsign(_Activation):
 
     kind = "softsign"
     example = "softsign"
-    function = "SOFTSIGN"
+    operation = "SOFTSIGN"
 
 
 class LeakyRelu(_Activation):
@@ -177,8 +178,8 @@ class Clip(_Activation):
         if self.min is not None and self.max is not None and self.min > self.max:
             raise OpError(f"min {self.min:g} is above max {self.max:g}", at="min")
         for name, limit in (("min", self.min), ("max", self.max)):
-            if limit is not None and not x.dtype.is_float and not limit.is_integer():
-                raise OpError(f"{name} {limit:g} is not a whole number, the input is {x.dtype}", at=name)
+            if limit is not None:
+                check_number(limit, x.dtype, name)
         return x
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:

@@ -31,10 +31,6 @@ class AttributeType(Generic[T]):
         raise NotImplementedError
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _range(minimum: float | None, maximum: float | None) -> Schema:
     schema: Schema = {}
     if minimum is not None:
@@ -90,7 +86,10 @@ class Float(AttributeType[float]):
     def parse(self, value: object, dims: Dims) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"expected {self.describe()}, got {show(value)}")
-        if (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum):
+        # Written so that NaN, which every comparison fails with, is outside of any range.
+        above = self.minimum is None or value >= self.minimum
+        below = self.maximum is None or value <= self.maximum
+        if not (above and below):
             raise ValueError(f"expected {self.describe()}, got {value:g}")
         return float(value)
 

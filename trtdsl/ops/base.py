@@ -8,7 +8,7 @@ A subclass declares everything as class attributes::
         kind = "softmax"
         policy = Policy.ACCUMULATE
         x = tensor(FLOATS)
-        axis = attribute(Int(), default=-1, help="the axis that sums to one")
+        dim = attribute(Int(), default=-1, help="the axis that sums to one")
 
         def infer(self, x: TensorType) -> TensorType: ...
         def to_tensorrt(self, net: Net, x: Any) -> Any: ...
@@ -75,7 +75,7 @@ class Attribute(Generic[T]):
     name: str = field(default="", init=False)
 
     def __set_name__(self, owner: object, name: str) -> None:
-        object.__setattr__(self, "name", name.rstrip("_"))
+        object.__setattr__(self, "name", name)
 
     @property
     def is_required(self) -> bool:
@@ -98,6 +98,7 @@ class WeightParameter:
 
     `optional` weights may be switched off in YAML (`bias: false`), or are off by themselves unless given
     (`default=False`); `when` names a boolean attribute that decides. Only weights with `floats=False` may be integers.
+    `initial` fills a weight that is made up for want of a file; None stands for random numbers.
     """
 
     help: str
@@ -105,6 +106,7 @@ class WeightParameter:
     default: bool = True
     when: str | None = None
     floats: bool = True
+    initial: float | None = None
     name: str = field(default="", init=False)
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -138,10 +140,16 @@ def attribute(type: AttributeType[T], *, default: T | _Required = REQUIRED, help
 
 
 def weight(
-    help: str, *, optional: bool = False, default: bool = True, when: str | None = None, floats: bool = True
+    help: str,
+    *,
+    optional: bool = False,
+    default: bool = True,
+    when: str | None = None,
+    floats: bool = True,
+    initial: float | None = None,
 ) -> WeightParameter:
-    """Declare a weight, whose key defaults to `<layer>.<name>`."""
-    return WeightParameter(help, optional, default, when, floats)
+    """Declare a weight, whose key defaults to `<layer>.<name>`; the arguments are those of WeightParameter."""
+    return WeightParameter(help, optional, default, when, floats, initial)
 
 
 def tensor(

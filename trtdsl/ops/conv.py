@@ -37,7 +37,7 @@ class Conv(Op):
     dilation = attribute(Ints(minimum=1), default=(1,), help="step between two taps of the kernel")
     groups = attribute(Int(minimum=1), default=1, help="groups of channels that are convolved apart")
     weight = declare_weight("[out_channels, channels / groups, *kernel_size]")
-    bias = declare_weight("[out_channels], added to every channel", optional=True)
+    bias = declare_weight("[out_channels], added to every channel", optional=True, initial=0.0)
 
     def infer(self, x: TensorType) -> TensorType:
         rank = spatial_rank(self.kind, x)
@@ -91,7 +91,7 @@ class Deconv(Op):
     groups = attribute(Int(minimum=1), default=1, help="groups of channels that are convolved apart")
     dilation = attribute(Ints(minimum=1), default=(1,), help="step between two taps of the kernel")
     weight = declare_weight("[channels, out_channels / groups, *kernel_size]")
-    bias = declare_weight("[out_channels], added to every channel", optional=True)
+    bias = declare_weight("[out_channels], added to every channel", optional=True, initial=0.0)
 
     def infer(self, x: TensorType) -> TensorType:
         rank = spatial_rank(self.kind, x)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from trtdsl.ops._axes import common_dtype, of_type
 from trtdsl.ops._broadcast import broadcast_shapes
+from trtdsl.ops._ranges import check_elements
 from trtdsl.ops.base import Net, Op, OpError, tensor
 from trtdsl.ops.base import weight as declare_weight
 from trtdsl.types import FLOATS, NUMBERS, DataType, Dim, TensorType
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
 class _Binary(Op):
     """An operation on two operands that broadcast; the second is a tensor, or a weight or number.
 
-    `function` is the member of TensorRT's ElementWiseOperation that computes it.
+    `operation` is the member of TensorRT's ElementWiseOperation that computes it.
     """
 
-    function: ClassVar[str]
+    operation: ClassVar[str]
     x = tensor(NUMBERS, help="the first operand")
     y = tensor(NUMBERS, optional=True, help="the second operand, unless `other` gives it")
     other = declare_weight(
-        "the second operand, of any shape that broadcasts; instead of a second input", default=False, floats=False
+        "the second operand, of any shape that broadcasts; instead of a second input",
+        default=False,
+        floats=False,
+        initial=1.0,
     )
 
     def infer_with(self, weights: Mapping[str, Weight], x: TensorType, y: TensorType | None = None) -> TensorType:
@@ -44,6 +48,7 @@ class _Binary(Op):
     def _with_weight(self, x: TensorType, other: Weight) -> TensorType:
         if other.dtype not in NUMBERS or (other.dtype.is_float and not x.dtype.is_float):
             raise OpError(f"`other` is {other.dtype}, the input is {x.dtype}", at="other")
+        check_elements(other, x.dtype, "other")
         return x.with_shape(broadcast_shapes(self.kind, x.shape, tuple(map(Dim.of, other.natural_shape))))
 
     def weight_shapes(self, x: TensorType, y: TensorType | None = None) -> dict[str, tuple[int, ...] | None]:
@@ -56,7 +61,7 @@ class _Binary(Op):
             y = _operand(net, "other", x_type.dtype, rank)
         else:
             y = net.broadcast(y, of_type(net.input_types[1]).shape, rank)
-        return net.elementwise(self.function, net.broadcast(x, x_type.shape, rank), y)
+        return net.elementwise(self.operation, net.broadcast(x, x_type.shape, rank), y)
 
 
 def _operand(net: Net, name: str, dtype: DataType, rank: int) -> Any:
@@ -73,7 +78,7 @@ class Add(_Binary):
 
     kind = "add"
     example = "{op: add, in: [left, right]}"
-    function = "SUM"
+    operation = "SUM"
 
 
 class Sub(_Binary):
@@ -81,7 +86,7 @@ class Sub(_Binary):
 
     kind = "sub"
     example = "{op: sub, in: [left, right]}"
-    function = "SUB"
+    operation = "SUB"
 
 
 class Mul(_Binary):
@@ -89,10 +94,12 @@ class Mul(_Binary):
 
     kind = "mul"
     example = "{op: mul, other: 0.5}"
-    function = "PROD"
+    operation = "PROD"
 
 
 class _FloatBinary(_Binary):
+    """An operation whose operands are floats: of integers it would not give integers."""
+
     x = tensor(FLOATS, help="the first operand")
     y = tensor(FLOATS, optional=True, help="the second operand, unless `other` gives it")
 
@@ -102,7 +109,7 @@ class Div(_FloatBinary):
 
     kind = "div"
     example = "{op: div, other: 255}"
-    function = "DIV"
+    operation = "DIV"
 
 
 class Pow(_FloatBinary):
@@ -110,7 +117,7 @@ class Pow(_FloatBinary):
 
     kind = "pow"
     example = "{op: pow, other: 2}"
-    function = "POW"
+    operation = "POW"
 
 
 class Min(_Binary):
@@ -118,7 +125,7 @@ class Min(_Binary):
 
     kind = "min"
     example = "{op: min, in: [left, right]}"
-    function = "MIN"
+    operation = "MIN"
 
 
 class Max(_Binary):
@@ -126,7 +133,7 @@ class Max(_Binary):
 
     kind = "max"
     example = "{op: max, in: [left, right]}"
-    function = "MAX"
+    operation = "MAX"
 
 
 class Sum(Op):
@@ -151,16 +158,16 @@ class Sum(Op):
 
 
 class _Unary(Op):
-    """A function of each element; `function` is the member of TensorRT's UnaryOperation that computes it."""
+    """A function of each element; `operation` is the member of TensorRT's UnaryOperation that computes it."""
 
-    function: ClassVar[str]
+    operation: ClassVar[str]
     x = tensor(FLOATS)
 
     def infer(self, x: TensorType) -> TensorType:
         return x
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
-        return net.unary(self.function, x)
+        return net.unary(self.operation, x)
 
 
 class Abs(_Unary):
@@ -168,7 +175,7 @@ class Abs(_Unary):
 
     kind = "abs"
     example = "abs"
-    function = "ABS"
+    operation = "ABS"
     x = tensor(NUMBERS)
 
 
@@ -177,7 +184,7 @@ class Neg(_Unary):
 
     kind = "neg"
     example = "neg"
-    function = "NEG"
+    operation = "NEG"
     x = tensor(NUMBERS)
 
 
@@ -186,7 +193,7 @@ class Exp(_Unary):
 
     kind = "exp"
     example = "exp"
-    function = "EXP"
+    operation = "EXP"
 
 
 class Log(_Unary):
@@ -194,7 +201,7 @@ class Log(_Unary):
 
     kind = "log"
     example = "log"
-    function = "LOG"
+    operation = "LOG"
 
 
 class Sqrt(_Unary):
@@ -202,7 +209,7 @@ class Sqrt(_Unary):
 
     kind = "sqrt"
     example = "sqrt"
-    function = "SQRT"
+    operation = "SQRT"
 
 
 class Erf(_Unary):
@@ -210,7 +217,7 @@ class Erf(_Unary):
 
     kind = "erf"
     example = "erf"
-    function = "ERF"
+    operation = "ERF"
 
 
 class Reciprocal(_Unary):
@@ -218,4 +225,4 @@ class Reciprocal(_Unary):
 
     kind = "reciprocal"
     example = "reciprocal"
-    function = "RECIP"
+    operation = "RECIP"

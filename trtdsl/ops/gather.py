@@ -53,7 +53,9 @@ class Gather(Op):
             raise OpError(f"index {wrong} is out of range for an axis of size {size}", at="indices")
         if lowest < 0 and not size.is_static:
             raise OpError(
-                f"index {lowest} counts from the end of the dynamic size {size}", at="indices", hint="`slice`"
+                f"index {lowest} counts from the end of the dynamic size {size}",
+                at="indices",
+                hint="`slice` takes positions from the end",
             )
         return tuple(map(Dim.of, shape))
 

@@ -20,7 +20,7 @@ class Linear(Op):
     x = tensor(FLOATS, help="[..., in_features]")
     out_features = attribute(Int(minimum=1), help="size of the output's last axis")
     weight = declare_weight("[out_features, in_features]")
-    bias = declare_weight("[out_features]", optional=True)
+    bias = declare_weight("[out_features]", optional=True, initial=0.0)
 
     def infer(self, x: TensorType) -> TensorType:
         if x.rank == 0:

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trtdsl.types import DataType, Dim, Shape, TensorType
+from trtdsl.types import DataType, Shape, TensorType
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+class Abilities(Protocol):
+    """What the TensorRT at hand can do, as far as lowerings have to ask. Its text is its name and version."""
+
+    @property
+    def has_gelu(self) -> bool:
+        """Whether there are GELU activations."""
+        ...
+
+    @property
+    def has_bf16_deconvolution(self) -> bool:
+        """Whether deconvolutions may compute in bf16."""
+        ...
+
+    @property
+    def has_bool_padding(self) -> bool:
+        """Whether slices of booleans may reach beyond their input."""
+        ...
 
 
 class Net(Protocol):
@@ -21,6 +40,11 @@ class Net(Protocol):
     input_types: tuple[TensorType | None, ...]
     output_types: tuple[TensorType, ...]
     trt: Any
+
+    @property
+    def runtime(self) -> Abilities:
+        """What this TensorRT can do."""
+        ...
 
     @property
     def dtype(self) -> DataType:
@@ -81,10 +105,6 @@ class Net(Protocol):
 
     def shape_tensor(self, dims: Shape) -> Any:
         """A 1-d tensor of these sizes, computed at run time from the network's inputs where they are dynamic."""
-        ...
-
-    def scalar(self, dim: Dim) -> Any:
-        """One size as a 0-d shape tensor."""
         ...
 
     def unary(self, operation: str, x: Any) -> Any:

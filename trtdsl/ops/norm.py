@@ -30,10 +30,10 @@ class BatchNorm(Op):
     x = tensor(FLOATS, help="[batch, channels, ...] with up to 3 spatial axes")
     eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
     affine = attribute(Bool(), default=True, help="has a weight and a bias")
-    weight = declare_weight("[channels], scale after normalisation", when="affine")
-    bias = declare_weight("[channels], shift after normalisation", when="affine")
-    running_mean = declare_weight("[channels]")
-    running_var = declare_weight("[channels]")
+    weight = declare_weight("[channels], scale after normalisation", initial=1.0, when="affine")
+    bias = declare_weight("[channels], shift after normalisation", initial=0.0, when="affine")
+    running_mean = declare_weight("[channels], the mean to subtract", initial=0.0)
+    running_var = declare_weight("[channels], the variance to divide by the root of", initial=1.0)
 
     def infer(self, x: TensorType) -> TensorType:
         if not 2 <= x.rank <= 5:
@@ -78,8 +78,8 @@ class InstanceNorm(Op):
     x = tensor(FLOATS, help="[batch, channels, ...] with 1 to 3 spatial axes")
     eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
     affine = attribute(Bool(), default=False, help="has a weight and a bias")
-    weight = declare_weight("[channels], scale after normalisation", when="affine")
-    bias = declare_weight("[channels], shift after normalisation", when="affine")
+    weight = declare_weight("[channels], scale after normalisation", initial=1.0, when="affine")
+    bias = declare_weight("[channels], shift after normalisation", initial=0.0, when="affine")
 
     def infer(self, x: TensorType) -> TensorType:
         spatial_rank(self.kind, x)
@@ -106,7 +106,7 @@ class _LastAxesNorm(Op):
     )
     eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
     elementwise_affine = attribute(Bool(), default=True, help="has a weight and a bias")
-    weight = declare_weight("[*normalized_shape], scale after normalisation", when="elementwise_affine")
+    weight = declare_weight("[*normalized_shape], scale after normalisation", initial=1.0, when="elementwise_affine")
 
     def infer(self, x: TensorType) -> TensorType:
         normalized = self._normalized(x)
@@ -139,7 +139,9 @@ class LayerNorm(_LastAxesNorm):
 
     kind = "layer_norm"
     example = "{op: layer_norm, eps: 1e-6}"
-    bias = declare_weight("[*normalized_shape], shift after normalisation", optional=True, when="elementwise_affine")
+    bias = declare_weight(
+        "[*normalized_shape], shift after normalisation", initial=0.0, optional=True, when="elementwise_affine"
+    )
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         x_type = of_type(net.input_types[0])
@@ -161,8 +163,8 @@ class GroupNorm(Op):
     num_groups = attribute(Int(minimum=1), help="groups that the channels are divided into")
     eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
     affine = attribute(Bool(), default=True, help="has a weight and a bias")
-    weight = declare_weight("[channels], scale after normalisation", when="affine")
-    bias = declare_weight("[channels], shift after normalisation", when="affine")
+    weight = declare_weight("[channels], scale after normalisation", initial=1.0, when="affine")
+    bias = declare_weight("[channels], shift after normalisation", initial=0.0, when="affine")
 
     def infer(self, x: TensorType) -> TensorType:
         if x.rank < 2:

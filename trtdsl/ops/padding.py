@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trtdsl.ops._axes import MOVABLE, is_at_most, of_type
+from trtdsl.ops._ranges import check_number
 from trtdsl.ops.attributes import Choice, DimOrList, Float
 from trtdsl.ops.base import Net, Op, OpError, Policy, attribute, tensor
 from trtdsl.ops.slicing import ANY_SIGN, ZERO, pairs_from_the_last
@@ -34,8 +35,8 @@ class Pad(Op):
     value = attribute(Float(), default=0.0, help="the new elements of the mode `constant`")
 
     def infer(self, x: TensorType) -> TensorType:
-        if self.mode == "constant" and not x.dtype.is_float and not self.value.is_integer():
-            raise OpError(f"value {self.value:g} is not a whole number, the input is {x.dtype}", at="value")
+        if self.mode == "constant":
+            check_number(self.value, x.dtype, "value")
         return x.with_shape(self._window(x)[1])
 
     def _window(self, x: TensorType) -> tuple[Shape, Shape]:

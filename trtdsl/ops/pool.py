@@ -120,19 +120,19 @@ class _GlobalPool(Op):
     """The member of `ReduceOperation`."""
 
     x = tensor(FLOATS, help="[batch, channels, ...] with at least 1 spatial axis")
-    keepdims = attribute(Bool(), default=True, help="keep the spatial axes, with size 1")
+    keepdim = attribute(Bool(), default=True, help="keep the spatial axes, with size 1")
 
     def infer(self, x: TensorType) -> TensorType:
         if x.rank < 3:
             raise OpError(
                 f"{self.kind} takes [batch, channels, ...] with spatial axes, the input is {format_shape(x.shape)}"
             )
-        ones: Shape = (Dim.of(1),) * (x.rank - 2) if self.keepdims else ()
+        ones: Shape = (Dim.of(1),) * (x.rank - 2) if self.keepdim else ()
         return x.with_shape((*x.shape[:2], *ones))
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         x_type = of_type(net.input_types[0])
-        return net.reduce(self.operation, x, tuple(range(2, x_type.rank)), self.keepdims)
+        return net.reduce(self.operation, x, tuple(range(2, x_type.rank)), self.keepdim)
 
 
 class GlobalAvgPool(_GlobalPool):

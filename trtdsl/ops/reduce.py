@@ -11,9 +11,9 @@ from trtdsl.types import FLOATS, NUMBERS, Dim, TensorType
 
 
 class _Reduce(Op):
-    """One value for all elements along some axes; `function` is the member of TensorRT's ReduceOperation."""
+    """One value for all elements along some axes; `operation` is the member of TensorRT's ReduceOperation."""
 
-    function: ClassVar[str]
+    operation: ClassVar[str]
     policy = Policy.ACCUMULATE
     x = tensor(NUMBERS)
     dim = attribute(Maybe(Ints()), default=None, help="the axes that are reduced; by default all")
@@ -29,7 +29,7 @@ class _Reduce(Op):
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         axes = self._axes(of_type(net.input_types[0]).rank)
-        return net.reduce(self.function, x, axes, self.keepdim) if axes else x
+        return net.reduce(self.operation, x, axes, self.keepdim) if axes else x
 
 
 class ReduceMean(_Reduce):
@@ -37,7 +37,7 @@ class ReduceMean(_Reduce):
 
     kind = "reduce_mean"
     example = "{op: reduce_mean, dim: [2, 3], keepdim: true}"
-    function = "AVG"
+    operation = "AVG"
     x = tensor(FLOATS)
 
 
@@ -46,7 +46,7 @@ class ReduceSum(_Reduce):
 
     kind = "reduce_sum"
     example = "{op: reduce_sum, dim: -1}"
-    function = "SUM"
+    operation = "SUM"
 
 
 class ReduceProd(_Reduce):
@@ -54,7 +54,7 @@ class ReduceProd(_Reduce):
 
     kind = "reduce_prod"
     example = "{op: reduce_prod, dim: -1}"
-    function = "PROD"
+    operation = "PROD"
 
 
 class ReduceMax(_Reduce):
@@ -64,7 +64,7 @@ class ReduceMax(_Reduce):
     example = "{op: reduce_max, dim: 1}"
     # No sum that narrow types would spoil: the largest fp16 element is the same in fp32.
     policy = Policy.COMPUTE
-    function = "MAX"
+    operation = "MAX"
 
 
 class ReduceMin(_Reduce):
@@ -73,7 +73,7 @@ class ReduceMin(_Reduce):
     kind = "reduce_min"
     example = "{op: reduce_min, dim: 1}"
     policy = Policy.COMPUTE
-    function = "MIN"
+    operation = "MIN"
 
 
 class Softmax(Op):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -84,6 +85,8 @@ class Resize(Op):
             return per_axis(self.size, rank, "size")
         assert self.scale_factor is not None, "one of the two is given"
         factors = per_axis(self.scale_factor, rank, "scale_factor")
+        if not all(map(math.isfinite, factors)):
+            raise OpError("scale_factor is infinite", at="scale_factor")
         sizes = tuple(_scaled(size, factor) for size, factor in zip(x.shape[2:], factors, strict=True))
         for before, after in zip(x.shape[2:], sizes, strict=True):
             if min(after.sizes) < 1:

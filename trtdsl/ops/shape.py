@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ops._axes import MOVABLE, axes_of, axis_of, count_axes, of_type, quotient
+from trtdsl.ops._ranges import check_elements
 from trtdsl.ops.attributes import DimList, DType, Float, Int, Ints, Maybe
 from trtdsl.ops.base import ANY, Net, Op, OpError, Policy, attribute, tensor
 from trtdsl.ops.base import weight as declare_weight
@@ -86,10 +87,10 @@ class Squeeze(_Reshaping):
 
     def infer(self, x: TensorType) -> TensorType:
         if self.dim is None:
-            return x.with_shape(size for size in x.shape if not size.is_one())
+            return x.with_shape(size for size in x.shape if not size.is_one)
         axes = axes_of(self.dim, x.rank)
         for axis in axes:
-            if not x.shape[axis].is_one():
+            if not x.shape[axis].is_one:
                 raise OpError(f"axis {axis} of {format_shape(x.shape)} has size {x.shape[axis]}, not 1", at="dim")
         return x.with_shape(size for axis, size in enumerate(x.shape) if axis not in axes)
 
@@ -176,7 +177,7 @@ class Expand(Op):
     def _size(self, size: Dim, own: Dim) -> Dim:
         if size.expression == -1 or size.matches(own):
             return own
-        if not own.is_one():
+        if not own.is_one:
             raise OpError(f"size {own} does not expand to {size}", at="shape")
         return size
 
@@ -188,7 +189,7 @@ class Expand(Op):
 def repeat_ones(net: Net, x: Any, shape: Shape, wanted: Shape) -> Any:
     """`x`, whose shape is `shape` with ones in front, with its axes of size 1 repeated up to `wanted`."""
     padded = (Dim.of(1),) * (len(wanted) - len(shape)) + shape
-    stride = tuple(0 if size.is_one() else 1 for size in padded)
+    stride = tuple(0 if size.is_one else 1 for size in padded)
     return net.slice(x, (Dim.of(0),) * len(wanted), wanted, stride)
 
 
@@ -236,6 +237,7 @@ class Constant(Op):
         dtype = self.dtype or DataType.FP32
         if stored.dtype.is_float and not dtype.is_float:
             raise OpError(f"the value is {stored.dtype}, not {dtype}", at="dtype")
+        check_elements(stored, dtype, "value")
         sizes = self._sizes()
         if sizes is None and stored.is_made_up:
             raise OpError(

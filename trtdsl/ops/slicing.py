@@ -11,6 +11,8 @@ from trtdsl.types import Dim, Shape, TensorType, format_shape
 
 ZERO = Dim.of(0)
 ANY_SIGN = -(2**31)
+MAX_PARTS = 65536
+"""The most outputs that a split may have."""
 
 
 class Concat(Op):
@@ -54,7 +56,7 @@ class Split(Op):
     policy = Policy.TRANSPARENT
     example = "{op: split, sections: 3, dim: -1}"
     x = tensor(MOVABLE)
-    sections = attribute(Maybe(Int(minimum=1)), default=None, help="number of equal parts")
+    sections = attribute(Maybe(Int(minimum=1, maximum=MAX_PARTS)), default=None, help="number of equal parts")
     split_size = attribute(
         Maybe(DimList()), default=None, help="size of each part, one of which may be -1 for what is left"
     )

@@ -139,22 +139,19 @@ class LayerNet:
     def weight_tensor(self, name: str, shape: tuple[int, ...] | None = None) -> Any:
         """A weight as the output of a constant layer, reshaped when `shape` is given."""
         weight = self.layer.weights[name]
-        assert weight.shape is not None
-        return self.add_constant(weight.shape if shape is None else shape, self.weights(name)).get_output(0)
+        return self.add_constant(weight.settled_shape if shape is None else shape, self.weights(name)).get_output(0)
 
     def matrix(self, name: str, rank: int) -> tuple[Any, bool]:
         """A weight of two axes as a constant of `rank`, as it lies in its file, and whether that is transposed."""
         weight, transposed = as_stored(self.layer.weights[name])
-        assert weight.shape is not None, "a weight has no shape before infer"
         weights = self.state.api.weights_of(weight, f"{self.layer.name}.{name}")
-        shape = (1,) * (rank - len(weight.shape)) + weight.shape
+        shape = (1,) * (rank - len(weight.settled_shape)) + weight.settled_shape
         return self.add_constant(shape, weights).get_output(0), transposed
 
     def weight_type(self, name: str) -> TensorType:
         """The element type and shape of a weight."""
         weight = self.layer.weights[name]
-        assert weight.shape is not None, "a weight has no shape before infer"
-        return TensorType(weight.dtype, tuple(map(Dim.of, weight.shape)))
+        return TensorType(weight.dtype, tuple(map(Dim.of, weight.settled_shape)))
 
     def constant(self, value: object, dtype: DataType | None = None, shape: tuple[int, ...] | None = None) -> Any:
         """A constant tensor; floats take the layer's type unless `dtype` says more."""
@@ -208,14 +205,6 @@ class LayerNet:
             return pieces[0]
         layer = self.add_concatenation(pieces)
         layer.axis = 0
-        return layer.get_output(0)
-
-    def scalar(self, dim: Dim) -> Any:
-        """One size as a 0-d shape tensor."""
-        if isinstance(dim.expression, int):
-            return self.constant(dim.expression, self.runtime.shape_dtype)
-        layer = self.add_shuffle(self._size(dim.expression))
-        layer.reshape_dims = ()
         return layer.get_output(0)
 
     def _sizes(self, sizes: list[int]) -> Any:
@@ -285,6 +274,11 @@ class LayerNet:
     def reduce(self, operation: str, x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
         mask = sum(1 << axis for axis in axes)
         return self.add_reduce(x, getattr(self.trt.ReduceOperation, operation), mask, keepdim).get_output(0)
+
+
+def shape_of_input(type: TensorType) -> tuple[int, ...]:
+    """The shape that `add_input` is given: -1 for sizes that differ from run to run."""
+    return tuple(dim.value if dim.is_static else -1 for dim in type.shape)
 
 
 def _reshape_size(axis: int, dim: Dim, shape: Shape) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
 from trtdsl.source import Span
-from trtdsl.targets.network import LayerNet, NetworkState, impossible
+from trtdsl.targets.network import LayerNet, NetworkState, impossible, shape_of_input
 from trtdsl.targets.runtime import LATEST, Runtime
 from trtdsl.types import DataType, format_shape
 from trtdsl.weights import Weight
@@ -36,7 +36,7 @@ def record(graph: Graph, runtime: Runtime = LATEST) -> Iterator[Calls]:
     recorder = _Recorder(runtime)
     state = NetworkState(recorder, runtime, graph)
     for entry in graph.inputs:
-        shape = tuple(dim.value if dim.is_static else -1 for dim in entry.type.shape)
+        shape = shape_of_input(entry.type)
         call = f"network.add_input({entry.name!r}, {recorder.data_type(entry.type.dtype)!r}, {shape!r})"
         state.tensors[entry.name] = recorder.named(entry.name, _Symbol(call))
         yield Calls(entry.name, f"input, {entry.type}", entry.span, recorder.take())
@@ -123,8 +123,7 @@ class _Recorder:
         return self._weights(array.shape, dtype, label)
 
     def weights_of(self, weight: Weight, label: str) -> Any:
-        assert weight.shape is not None, "a weight has no shape before infer"
-        return self._weights(weight.shape, weight.dtype, label)
+        return self._weights(weight.settled_shape, weight.dtype, label)
 
     def _weights(self, shape: tuple[int, ...], dtype: DataType, label: str) -> Any:
         return _Symbol(f"weights[{label!r}, {dtype}{format_shape(shape)}]")
@@ -154,11 +153,11 @@ class _Recorder:
             tensor = tensor.get_output(0)
         if isinstance(tensor, _Symbol) and tensor.text in self._variables:
             return tensor  # an op that adds nothing hands its input on
-        variable = self.variable(name)
+        variable = self._variable(name)
         self.statements.append(f"{variable} = {tensor!r}")
         return _Symbol(variable)
 
-    def variable(self, name: str) -> str:
+    def _variable(self, name: str) -> str:
         """A Python variable like a tensor's name, which no other tensor has."""
         variable = "".join(character if character.isalnum() else "_" for character in name)
         if variable[:1].isdigit():

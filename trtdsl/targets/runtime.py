@@ -15,6 +15,7 @@ from trtdsl.targets.gpu import has_gpu
 from trtdsl.types import DataType
 
 CHOICES = ("auto", "rtx", "tensorrt")
+"""What `find_runtime` can be asked for."""
 _MODULES = {"rtx": ("tensorrt_rtx",), "tensorrt": ("tensorrt", "tensorrt_bindings")}
 
 
@@ -126,8 +127,11 @@ def find_runtime(choice: str = "auto") -> Runtime:
     """Import the TensorRT asked for.
 
     `auto` takes TensorRT where there is a GPU, without which it builds nothing, and RTX elsewhere; where only one of
-    them is installed, that one. Raises RuntimeUnavailableError with what was tried and how to install one.
+    them is installed, that one. Raises RuntimeUnavailableError with what was tried and how to install one,
+    ValueError for an unknown choice.
     """
+    if choice not in ("auto", *_MODULES):
+        raise ValueError(f"a runtime is one of auto, {', '.join(_MODULES)}, not {choice!r}")
     failures: list[str] = []
     for flavor in _preferred() if choice == "auto" else (choice,):
         for name in _MODULES[flavor]:

@@ -12,7 +12,7 @@ from trtdsl.errors import BuildError, Diagnostic, TrtdslError, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
 from trtdsl.source import Span
-from trtdsl.targets.network import LayerNet, NetworkState, RefusedError, impossible
+from trtdsl.targets.network import LayerNet, NetworkState, RefusedError, impossible, shape_of_input
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.weak_typing import WeakTyping
 from trtdsl.types import DataType, TensorType
@@ -75,7 +75,7 @@ def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, stron
     state = NetworkState(api, runtime, graph)
     _refuse_unknown_types(graph, runtime)
     for entry in graph.inputs:
-        shape = tuple(dim.value if dim.is_static else -1 for dim in entry.type.shape)
+        shape = shape_of_input(entry.type)
         tensor = network.add_input(entry.name, api.data_type(entry.type.dtype), shape)
         if tensor is None:
             raise BuildError.of("tensorrt-refused", f"TensorRT refused input {entry.name}: {_said(log)}", entry.span)

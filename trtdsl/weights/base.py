@@ -69,10 +69,15 @@ class Weight:
     def with_dtype(self, dtype: DataType) -> Weight:
         return replace(self, dtype=dtype)
 
+    @property
+    def settled_shape(self) -> tuple[int, ...]:
+        """The shape that infer settled, which is not there before."""
+        assert self.shape is not None, "a weight has no shape before infer"
+        return self.shape
+
     def array(self) -> Array:
         """The elements; converted when the type differs from the stored one.
 
         A view of a mapped file keeps the mapping alive as long as the array itself lives.
         """
-        assert self.shape is not None, "a weight has no shape before infer"
-        return self.source.load(self.shape, self.dtype)
+        return self.source.load(self.settled_shape, self.dtype)

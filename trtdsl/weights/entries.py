@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trtdsl.errors import NetworkError, TrtdslError
+from trtdsl.errors import NetworkError
 from trtdsl.types import DataType
 from trtdsl.weights.base import Array
 
@@ -59,7 +59,7 @@ class WeightFile(Mapping[str, Entry]):
         raise NotImplementedError
 
 
-def unusable(path: Path, problem: str, *, hint: str | None = None) -> TrtdslError:
+def unusable(path: Path, problem: str, *, hint: str | None = None) -> NetworkError:
     """The error of a file that cannot be used."""
     return NetworkError.of("weight-file", f"{path}: {problem}", hint=hint)
 
@@ -69,13 +69,13 @@ def element_type(dtype: np.dtype[np.generic]) -> tuple[str, DataType | None]:
     if dtype.kind == "V":
         return f"{8 * dtype.itemsize} bits", None
     if dtype.kind == "f":
-        return f"fp{8 * dtype.itemsize}", _FLOATS.get(dtype.itemsize)
+        return f"fp{8 * dtype.itemsize}", _FLOATS_BY_SIZE.get(dtype.itemsize)
     name = dtype.name
-    return name, DataType(name) if name in _OTHERS else None
+    return name, DataType(name) if name in _SAME_NAME else None
 
 
-_FLOATS = {8: DataType.FP32, 4: DataType.FP32, 2: DataType.FP16}
-_OTHERS = frozenset({"int64", "int32", "int8", "uint8", "bool"})
+_FLOATS_BY_SIZE = {8: DataType.FP32, 4: DataType.FP32, 2: DataType.FP16}
+_SAME_NAME = frozenset({"int64", "int32", "int8", "uint8", "bool"})
 
 
 def array_entry(

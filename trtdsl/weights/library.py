@@ -18,16 +18,20 @@ _MOST_CANDIDATES = 2000
 
 @dataclass(frozen=True)
 class FileUse:
-    """A weights file that a network names: for the layers under `prefix`, or for all the rest when it is empty."""
+    """A weights file of a network: for the layers under `prefix`, or for all the rest when it is empty.
+
+    Layers whose name starts with `prefix.` look their keys up in it with the prefix removed. `path` is relative to the
+    folder that this process works in; `span` is None for a file that is named from outside.
+    """
 
     prefix: str
     path: Path
     span: Span | None = None
 
     @classmethod
-    def parse(cls, text: str) -> FileUse:
+    def parse(cls, text: str | Path) -> FileUse:
         """What the command line says: `FILE`, or `PREFIX=FILE`."""
-        prefix, equals, path = text.partition("=")
+        prefix, equals, path = str(text).partition("=")
         # A file whose own name holds the sign stays within reach.
         return cls(prefix, Path(path)) if equals and not Path(text).exists() else cls("", Path(text))
 

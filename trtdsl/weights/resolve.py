@@ -22,8 +22,8 @@ from trtdsl.weights.sources import Initialiser, Inline, Stored, can_take
 class Request:
     """A weight that a layer needs. `override` is what the YAML says of it, if anything.
 
-    `floats` says that the layer computes with it, so that integers would be a mistake. `scales` says that ones do
-    no harm where nothing is known: the factor of a normalisation, the second operand of an elementwise op.
+    `floats` says that the layer computes with it, so that integers would be a mistake. `initial` is what fills it when
+    weights are made up; None stands for random numbers.
     """
 
     layer: str
@@ -31,7 +31,7 @@ class Request:
     override: Node | None
     origin: Origin
     floats: bool
-    scales: bool
+    initial: float | None
 
     @property
     def label(self) -> str:
@@ -143,10 +143,8 @@ def _weight(source: Stored | Initialiser) -> Weight:
 
 def _random_source(request: Request) -> Initialiser:
     """Values that let activations through deep networks neither vanish nor grow out of fp16."""
-    if request.name in ("bias", "running_mean"):
-        return Initialiser(request.label, "fill", 0.0)
-    if request.scales or request.name == "running_var":
-        return Initialiser(request.label, "fill", 1.0)
+    if request.initial is not None:
+        return Initialiser(request.label, "fill", request.initial)
     return Initialiser(request.label, "matrix", 1.0)
 
 

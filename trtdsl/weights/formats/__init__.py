@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from trtdsl.errors import reason_of
 from trtdsl.weights.entries import WeightFile, unusable
 from trtdsl.weights.formats.npy import NpyFolder
 from trtdsl.weights.formats.npz import NpzFile
@@ -38,7 +39,7 @@ def open_weights(path: Path) -> WeightFile:
             raise unusable(path, f"weights are not read from {suffix or 'such'} files", hint=f"known are {_KNOWN}")
         return FORMATS[suffix](path)
     except OSError as error:
-        raise unusable(path, error.strerror or str(error)) from None
+        raise unusable(path, reason_of(error)) from None
 
 
 def _conversion(path: Path) -> str:

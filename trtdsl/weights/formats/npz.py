@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trtdsl.errors import NetworkError
 from trtdsl.weights.base import Array
 from trtdsl.weights.entries import Entry, WeightFile, array_entry, unusable
 from trtdsl.weights.formats.npy import ArrayHeader, read_array, read_header
@@ -75,7 +76,7 @@ class NpzFile(WeightFile):
         except _DAMAGE as error:
             raise self._damaged(key, error) from None
 
-    def _damaged(self, key: str, error: object) -> Exception:
+    def _damaged(self, key: str, error: object) -> NetworkError:
         return unusable(self.path, f'"{key}" cannot be read ({error})')
 
 

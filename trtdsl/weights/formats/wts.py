@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trtdsl.errors import NetworkError
 from trtdsl.types import DataType
 from trtdsl.weights.base import Array
 from trtdsl.weights.entries import Entry, WeightFile, unusable
@@ -112,5 +113,5 @@ class WtsFile(WeightFile):
         # Blanks anywhere else would leave too few digits for the count.
         return np.frombuffer(bytes.fromhex(text.decode("ascii")), ">f4", count).astype(np.float32)
 
-    def _damaged(self, number: int, problem: str) -> Exception:
+    def _damaged(self, number: int, problem: str) -> NetworkError:
         return unusable(self.path, f"line {number}: {problem}")
