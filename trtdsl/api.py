@@ -50,13 +50,8 @@ def load(
 
     Raises NetworkError with everything the first failing stage found, and ValueError for a wrong `precision`.
     """
-    diagnostics = Diagnostics()
     flat = flatten(path, parameters=parameters, dims=dims, weights=weights, precision=precision)
-    graph = bind(flat, CATALOGUE, diagnostics, random_weights=random_weights)
-    graph = infer(graph, diagnostics)
-    typed = assign_types(graph)
-    check_weights(typed, diagnostics, finite=check_finite)
-    return Network(Path(path), flat, graph, typed, diagnostics.warnings)
+    return complete(flat, random_weights=random_weights, check_finite=check_finite)
 
 
 def flatten(
@@ -83,6 +78,16 @@ def flatten(
         files = [weights] if isinstance(weights, (str, Path)) else weights
         flat = replace(flat, weights=tuple(map(FileUse.parse, files)))
     return flat
+
+
+def complete(flat: FlatNetwork, *, random_weights: bool = False, check_finite: bool = False) -> Network:
+    """Find a flat network's weights and infer all shapes: what `load` does after `flatten`. Raises NetworkError."""
+    diagnostics = Diagnostics()
+    graph = bind(flat, CATALOGUE, diagnostics, random_weights=random_weights)
+    graph = infer(graph, diagnostics)
+    typed = assign_types(graph)
+    check_weights(typed, diagnostics, finite=check_finite)
+    return Network(Path(flat.file.name), flat, graph, typed, diagnostics.warnings)
 
 
 def _precision(name: str) -> DataType:

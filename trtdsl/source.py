@@ -43,6 +43,11 @@ class Span:
     def __str__(self) -> str:
         return f"{self.file.name}:{self.line}:{self.column}"
 
+    @property
+    def file_and_line(self) -> str:
+        """The place without its column, as layers and lists of calls are marked: `net.yaml:12`."""
+        return f"{self.file.name}:{self.line}"
+
     def within(self, offset: int, length: int) -> Span:
         """The part of a one-line span that starts `offset` characters in."""
         if self.line != self.end_line:

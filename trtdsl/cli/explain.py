@@ -38,8 +38,7 @@ def command(network: Path, pattern: str | None, **described: Any) -> None:
     for calls in record(loaded.typed):
         if pattern is not None and not fnmatchcase(calls.name, pattern):
             continue
-        place = f"{calls.span.file.name}:{calls.span.line}"
-        click.echo(click.style(f"# {calls.name}: {calls.what}, {place}", fg="green"))
+        click.echo(click.style(f"# {calls.name}: {calls.what}, {calls.span.file_and_line}", fg="green"))
         for statement in calls.statements:
             click.echo(statement)
         click.echo()

@@ -128,35 +128,18 @@ def flatten_network(
 
 
 def load_network(
-    network: Path,
-    *,
-    assignments: Sequence[str],
-    dims: Sequence[str],
-    weights: Sequence[str],
-    random_weights: bool,
-    precision: str | None,
-    check_finite: bool,
-    needs_weights: bool = True,
+    network: Path, *, random_weights: bool, check_finite: bool, needs_weights: bool = True, **described: Any
 ) -> Network:
     """The network that `network_options` describe; made-up weights do for one that names none and needs none.
 
     Raises NetworkError.
     """
-    from trtdsl.api import load
+    from trtdsl.api import complete
 
-    if not needs_weights:
-        flat = flatten_network(network, assignments=assignments, dims=dims, weights=weights, precision=precision)
-        random_weights = random_weights or not flat.weights
+    flat = flatten_network(network, **described)
+    made_up = random_weights or not (needs_weights or flat.weights)
     with _uncollected():
-        return load(
-            network,
-            parameters=parse_assignments(assignments, "--set"),
-            dims=parse_dims(dims),
-            weights=weights or None,
-            random_weights=random_weights,
-            precision=precision,
-            check_finite=check_finite,
-        )
+        return complete(flat, random_weights=made_up, check_finite=check_finite)
 
 
 @contextmanager

@@ -59,8 +59,7 @@ def make_engine(
     with ThreadPoolExecutor(1) as pool:
         # Hashing weights takes as long as reading them. It runs beside the build, unless it may save the build.
         hashing = pool.submit(recipe.with_weights_of, graph)
-        known = usable is not None and (has_recipe(output, recipe.key) or usable.has_recipe(recipe.key))
-        if usable is not None and known and (found := maker.reuse(hashing.result(), usable)):
+        if usable is not None and maker.may_reuse(usable) and (found := maker.reuse(hashing.result(), usable)):
             return found
         _check_place(output)
         diagnostics = Diagnostics()
@@ -93,6 +92,10 @@ class _Maker:
     recipe: Ingredients
     source: Path
     output: Path
+
+    def may_reuse(self, cache: EngineCache) -> bool:
+        """Whether there is an engine of the same recipe, so that its weights are worth a look."""
+        return has_recipe(self.output, self.recipe.key) or cache.has_recipe(self.recipe.key)
 
     def reuse(self, made_of: Ingredients, cache: EngineCache) -> EngineFile | None:
         """The engine of these ingredients, if the output is one already or the store has it."""

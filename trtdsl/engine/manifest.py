@@ -6,10 +6,8 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +84,6 @@ def _weight_files(graph: Graph) -> list[dict[str, Any]]:
         for name, weight in layer.weights.items():
             file = str(weight.source.entry.path) if isinstance(weight.source, Stored) else ""
             used[file].append((f"{layer.name}.{name}", weight))
-    # Hashing lets other threads run, so all cores share the work; a source that has hashed itself knows the result.
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda entry: entry[1].source.fingerprint(), chain.from_iterable(used.values())))
     files = []
     for path, weights in sorted(used.items()):
         digest = hashlib.sha256()

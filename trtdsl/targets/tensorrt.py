@@ -11,7 +11,6 @@ import numpy as np
 from trtdsl.errors import BuildError, Diagnostic, TrtdslError, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
-from trtdsl.source import Span
 from trtdsl.targets.network import LayerNet, NetworkState, RefusedError, impossible, shape_of_input
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.weak_typing import WeakTyping
@@ -134,11 +133,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _described(layer: Layer) -> str:
-    return f"{layer.name} ({layer.op.kind}, {_place(layer.origin.span)})"
-
-
-def _place(span: Span) -> str:
-    return f"{span.file.name}:{span.line}"
+    return f"{layer.name} ({layer.op.kind}, {layer.origin.span.file_and_line})"
 
 
 def _outputs(result: Any) -> tuple[Any, ...]:
@@ -163,7 +158,7 @@ def _check_type(tensor: Any, expected: TensorType, runtime: Runtime, typing: Wea
 
 def _name_layers(layer: Layer, added: list[Any], outputs: tuple[Any, ...], names: _Names) -> None:
     """The last TensorRT layer carries the layer's name, those before it say what they are behind a slash."""
-    place = _place(layer.origin.span)
+    place = layer.origin.span.file_and_line
     for made in added:
         kind = type(made).__name__.removeprefix("I").removesuffix("Layer").lower()
         made.name = names.unique(layer.name if made is added[-1] else f"{layer.name}/{kind}")
@@ -193,7 +188,7 @@ def _mark_outputs(state: NetworkState, network: Any) -> None:
         if tensor.is_network_input or tensor.is_network_output:
             layer = network.add_identity(tensor)
             layer.name = f"{output.name}/output"
-            layer.metadata = _place(output.span)
+            layer.metadata = output.span.file_and_line
             tensor = layer.get_output(0)
         network.mark_output(tensor)
         delivered.append((output.name, tensor))
