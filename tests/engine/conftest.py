@@ -5,13 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.building import Project
-from trtdsl.targets.runtime import Runtime, find_runtime
-
-
-@pytest.fixture(scope="session")
-def rtx() -> Runtime:
-    pytest.importorskip("tensorrt_rtx", reason="needs tensorrt_rtx: pip install 'trtdsl[rtx]'")
-    return find_runtime("rtx")
+from trtdsl.targets.runtime import Runtime
 
 
 @pytest.fixture

@@ -8,76 +8,47 @@ from typing import Any
 import pytest
 
 from tests.ops.harness import POINTS, Case, cases
+from trtdsl.engine.config import fit_to_network
+from trtdsl.engine.log import BuildLog
 from trtdsl.errors import BuildError
 from trtdsl.graph import Graph
 from trtdsl.ops import CATALOGUE
 from trtdsl.targets.recorder import record
-from trtdsl.targets.runtime import Runtime, find_runtime
+from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.tensorrt import emit
-from trtdsl.types import DataType, TensorType
+from trtdsl.types import DataType
 
 ALL = list(cases())
 every_case = pytest.mark.parametrize("case", ALL, ids=[case.id for case in ALL])
 
 
 @pytest.fixture(scope="module")
-def rtx() -> Rtx:
-    pytest.importorskip("tensorrt_rtx", reason="needs tensorrt_rtx: pip install 'trtdsl[rtx]'")
-    return Rtx(find_runtime("rtx"))
+def builder(rtx: Runtime) -> Builder:
+    return Builder(rtx)
 
 
-class Rtx:
-    """TensorRT-RTX's builder, and what its logger hears."""
+class Builder:
+    """TensorRT-RTX's builder, shared by all cases, and what its logger hears."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.trt = runtime.module
-        self.errors: list[str] = []
-        self._logger = _make_logger(self.trt, self.errors)
-        self.builder = self.trt.Builder(self._logger)
-
-    def take_errors(self) -> list[str]:
-        taken, self.errors[:] = list(self.errors), []
-        return taken
+        self.log = BuildLog(runtime)
+        self._builder = runtime.module.Builder(self.log.logger)
 
     def emit(self, graph: Graph) -> tuple[Any, Any]:
         """The network of a graph, and what has to outlive it."""
-        self.errors.clear()
-        network = self.builder.create_network(self.runtime.network_flags(strongly_typed=True))
-        return network, emit(graph, network, self.runtime, self, strongly_typed=True)
+        self.log.take_errors()
+        network = self._builder.create_network(self.runtime.network_flags(strongly_typed=True))
+        return network, emit(graph, network, self.runtime, self.log, strongly_typed=True)
 
     def build(self, graph: Graph) -> Any:
         """The serialized engine, or None."""
         network, alive = self.emit(graph)
-        config = self.builder.create_builder_config()
-        profile = self.builder.create_optimization_profile()
-        for entry in graph.inputs:
-            sizes = zip(*(dim.sizes for dim in entry.type.shape), strict=True)
-            low, middle, high = tuple(sizes) or ((), (), ())
-            profile.set_shape(entry.name, low, middle, high)
-        config.add_optimization_profile(profile)
-        plan = self.builder.build_serialized_network(network, config)
+        config = self._builder.create_builder_config()
+        fit_to_network(config, self._builder, graph, self.runtime, strongly_typed=True)
+        plan = self._builder.build_serialized_network(network, config)
         del alive
         return plan
-
-
-def _make_logger(trt: Any, errors: list[str]) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:
-            # Without a GPU the builder says so, which is no news.
-            if severity <= trt.ILogger.ERROR and "cudaError" not in message:
-                errors.append(message)
-
-    return Logger()
-
-
-def written(graph: Graph) -> dict[str, TensorType]:
-    """The types of the tensors that are there: the typing pass leaves out casts that nobody reads."""
-    names = [entry.name for entry in graph.inputs] + [name for layer in graph.layers for name in layer.outputs]
-    return {name: graph.types[name] for name in names}
 
 
 def tensors(network: Any, graph: Graph) -> dict[str, tuple[tuple[int, ...], Any]]:
@@ -91,13 +62,13 @@ def tensors(network: Any, graph: Graph) -> dict[str, tuple[tuple[int, ...], Any]
 
 
 @every_case
-def test_types_equal_tensorrts_own(case: Case, rtx: Rtx) -> None:
+def test_types_equal_tensorrts_own(case: Case, builder: Builder) -> None:
     graph = case.graph()
-    network, alive = rtx.emit(graph)
+    network, alive = builder.emit(graph)
     actual = tensors(network, graph)
-    for name, expected in written(graph).items():
+    for name, expected in graph.types.items():
         shape, dtype = actual[name]
-        assert dtype == rtx.runtime.data_type(expected.dtype), name
+        assert dtype == builder.runtime.data_type(expected.dtype), name
         assert len(shape) == expected.rank, name
         for size, dim in zip(shape, expected.shape, strict=True):
             assert size in (-1, *dim.sizes) if not dim.is_static else size in (-1, dim.value), name
@@ -106,20 +77,20 @@ def test_types_equal_tensorrts_own(case: Case, rtx: Rtx) -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("case", [case for case in ALL if case.is_dynamic], ids=lambda case: case.id)
-def test_sizes_of_dynamic_networks_equal_those_of_static_ones(case: Case, point: str, rtx: Rtx) -> None:
+def test_sizes_of_dynamic_networks_equal_those_of_static_ones(case: Case, point: str, builder: Builder) -> None:
     graph = case.at(point).graph()
-    network, alive = rtx.emit(graph)
+    network, alive = builder.emit(graph)
     actual = tensors(network, graph)
-    for name, expected in written(case.graph()).items():
+    for name, expected in case.graph().types.items():
         sizes = tuple(getattr(dim.sizes, point) for dim in expected.shape)
-        assert actual[name] == (sizes, rtx.runtime.data_type(expected.dtype)), name
+        assert actual[name] == (sizes, builder.runtime.data_type(expected.dtype)), name
     del alive
 
 
 @every_case
-def test_builder_takes_the_network(case: Case, rtx: Rtx) -> None:
-    plan = rtx.build(case.graph())
-    assert plan is not None, rtx.take_errors()
+def test_builder_takes_the_network(case: Case, builder: Builder) -> None:
+    plan = builder.build(case.graph())
+    assert plan is not None, builder.log.take_errors()
     assert plan.nbytes > 0
 
 
@@ -129,11 +100,11 @@ def test_lowering_needs_no_tensorrt(case: Case) -> None:
     assert {layer.name for layer in graph.layers} <= {calls.name for calls in record(graph)}
 
 
-def test_a_deconvolution_in_bf16_is_refused_before_the_builder_fails(rtx: Rtx) -> None:
+def test_a_deconvolution_in_bf16_is_refused_before_the_builder_fails(builder: Builder) -> None:
     case = next(case for case in cases("conv") if case.layer["op"] == "deconv")
     graph = replace(case, precision=DataType.BF16).graph()
     with pytest.raises(BuildError, match="does not deconvolve in bf16"):
-        rtx.emit(graph)
+        builder.emit(graph)
     with pytest.raises(BuildError, match="does not deconvolve in bf16"):
         list(record(graph))
 
