@@ -24,6 +24,7 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 NO_FILE_SHOWS = {
     "file": "shown by a missing include; the rest is about paths on the command line",
     "override": "it is the command line that is wrong",
+    "onnx-form": "only an export to ONNX asks",
     "runtime-missing": "depends on what is installed",
     "tensorrt-refused": "TensorRT has to be asked",
     "tensorrt-type": "TensorRT has to be asked",

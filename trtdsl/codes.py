@@ -57,6 +57,8 @@ CODES: Mapping[str, str] = MappingProxyType(
         "weight-overflow": "a weight's values do not fit the precision",
         # Shapes and types.
         "shape": "the inputs of a layer do not fit the op",
+        # Other targets.
+        "onnx-form": "ONNX has no way to say a layer",
         # TensorRT, engines and the command line.
         "runtime-missing": "no TensorRT of the kind asked for can be used here",
         "tensorrt-refused": "TensorRT did not take a layer",

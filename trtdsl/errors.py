@@ -118,6 +118,10 @@ class BuildError(TrtdslError):
     """TensorRT refused a layer or did not build the engine."""
 
 
+class ExportError(TrtdslError):
+    """The target that a network is exported to cannot say one of its layers."""
+
+
 class RuntimeUnavailableError(TrtdslError):
     """No TensorRT of the kind asked for can be imported or used here."""
 

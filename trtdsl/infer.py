@@ -9,7 +9,7 @@ from math import prod
 from trtdsl.errors import Diagnostics, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import Input, OpError, Policy
-from trtdsl.types import DataType, TensorType, format_shape
+from trtdsl.types import DataType, TensorType, format_shape, of_layer
 from trtdsl.weights.base import Weight, WeightSource
 from trtdsl.weights.sources import Stored
 
@@ -51,6 +51,8 @@ def infer_layer(
     check_inputs(layer, inputs)
     inferred = layer.op.infer_with(layer.weights, *inputs)
     outputs = inferred if isinstance(inferred, tuple) else (inferred,)
+    if any(not output.is_static for output in outputs):
+        outputs = tuple(output.with_shape(of_layer(dim, layer.name) for dim in output.shape) for output in outputs)
     for output in outputs:
         for dim in output.shape:
             if min(dim.sizes) < 0:

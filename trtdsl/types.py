@@ -74,9 +74,14 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A dimension declared under `dims`."""
+    """A dimension declared under `dims`, or one that hangs on the data that a layer reads (`nms?boxes`)."""
 
     name: str
+
+    @property
+    def is_data_dependent(self) -> bool:
+        """Whether the size is known only once a layer has run. No declared name holds a question mark."""
+        return "?" in self.name
 
     def __str__(self) -> str:
         return self.name
@@ -144,6 +149,11 @@ class Dim:
     def dynamic(cls, name: str, sizes: Sizes) -> Dim:
         """A declared dimension; one whose sizes agree is static."""
         return _static(sizes.min) if sizes.min == sizes.max else cls(Symbol(name), sizes)
+
+    @classmethod
+    def data_dependent(cls, label: str, largest: Dim) -> Dim:
+        """A size that a layer's data decides, from 0 to `largest`; infer puts the layer's name before the label."""
+        return cls(Symbol(f"?{label}"), Sizes(0, largest.sizes.opt, largest.sizes.max))
 
     @property
     def is_static(self) -> bool:
@@ -267,6 +277,22 @@ def symbols(expression: Expression) -> frozenset[Symbol]:
     if isinstance(expression, Arithmetic):
         return symbols(expression.left) | symbols(expression.right)
     return frozenset({expression}) if isinstance(expression, Symbol) else frozenset()
+
+
+def of_layer(dim: Dim, layer: str) -> Dim:
+    """A dimension whose data-dependent symbols are those of a layer."""
+    expression = _of_layer(dim.expression, layer)
+    return dim if expression is dim.expression else Dim(expression, dim.sizes)
+
+
+def _of_layer(expression: Expression, layer: str) -> Expression:
+    if isinstance(expression, Symbol):
+        return Symbol(layer + expression.name) if expression.name.startswith("?") else expression
+    if isinstance(expression, Arithmetic):
+        left, right = _of_layer(expression.left, layer), _of_layer(expression.right, layer)
+        if left is not expression.left or right is not expression.right:
+            return Arithmetic(expression.operator, left, right)
+    return expression
 
 
 def steps_back(expression: Expression, symbol: Symbol) -> tuple[tuple[str, int], ...] | None:

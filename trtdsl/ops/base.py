@@ -12,6 +12,7 @@ A subclass declares everything as class attributes::
 
         def infer(self, x: TensorType) -> TensorType: ...
         def to_tensorrt(self, net: Net, x: Any) -> Any: ...
+        def to_onnx(self, net: OnnxNet, x: str) -> str: ...
 
 Schema, editor completion, `trtdsl ops softmax`, the binder and the cache key all read these declarations.
 """
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from trtdsl.ops.attributes import AttributeType
 from trtdsl.ops.net import Net
+from trtdsl.ops.onnx_net import OnnxNet
 from trtdsl.types import ANY, FLOATS, DataType, TensorType
 
 if TYPE_CHECKING:
@@ -167,6 +169,8 @@ class Op:
     policy: ClassVar[Policy] = Policy.COMPUTE
     example: ClassVar[str] = ""
     """One YAML layer that uses the op, for the reference pages."""
+    no_onnx: ClassVar[str] = ""
+    """Why ONNX cannot say this op, for those without `to_onnx`."""
 
     attributes: ClassVar[Mapping[str, Attribute[Any]]] = {}
     weight_parameters: ClassVar[Mapping[str, WeightParameter]] = {}
@@ -233,6 +237,10 @@ class Op:
         """Add the layers to a network; gives the last ILayer, an ITensor, or a tuple of ITensors, one per output."""
         raise NotImplementedError(self.kind)
 
+    def to_onnx(self, net: OnnxNet, *inputs: Any) -> str | tuple[str, ...]:
+        """Add nodes to an ONNX graph; gives the names of the outputs. Raises OpError for what ONNX cannot say."""
+        raise OpError(self.no_onnx or f"{self.kind} has no ONNX form")
+
 
 __all__ = [
     "ANY",
@@ -242,6 +250,7 @@ __all__ = [
     "Attribute",
     "Input",
     "Net",
+    "OnnxNet",
     "Op",
     "OpError",
     "Policy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trtdsl.ops.attributes import DType
-from trtdsl.ops.base import ANY, Net, Op, Policy, attribute, tensor
+from trtdsl.ops.base import ANY, Net, OnnxNet, Op, Policy, attribute, tensor
 from trtdsl.types import DataType, TensorType
 
 
@@ -25,4 +25,7 @@ class Cast(Op):
         return x.with_dtype(self.dtype)
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
+        return net.cast(x, self.dtype)
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
         return net.cast(x, self.dtype)

@@ -6,14 +6,18 @@ from typing import Any, ClassVar
 
 from trtdsl.ops._axes import axes_of, axis_of, of_type
 from trtdsl.ops.attributes import Bool, Int, Ints, Maybe
-from trtdsl.ops.base import Net, Op, Policy, attribute, tensor
+from trtdsl.ops.base import Net, OnnxNet, Op, Policy, attribute, tensor
 from trtdsl.types import FLOATS, NUMBERS, Dim, TensorType
 
 
 class _Reduce(Op):
-    """One value for all elements along some axes; `operation` is the member of TensorRT's ReduceOperation."""
+    """One value for all elements along some axes.
+
+    `operation` is the member of TensorRT's ReduceOperation, `onnx_operator` ONNX's name of it.
+    """
 
     operation: ClassVar[str]
+    onnx_operator: ClassVar[str]
     policy = Policy.ACCUMULATE
     x = tensor(NUMBERS)
     dim = attribute(Maybe(Ints()), default=None, help="the axes that are reduced; by default all")
@@ -31,6 +35,10 @@ class _Reduce(Op):
         axes = self._axes(of_type(net.input_types[0]).rank)
         return net.reduce(self.operation, x, axes, self.keepdim) if axes else x
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        axes = self._axes(of_type(net.input_types[0]).rank)
+        return net.reduce(self.onnx_operator, x, axes, self.keepdim) if axes else x
+
 
 class ReduceMean(_Reduce):
     """The mean over axes, as torch.mean."""
@@ -38,6 +46,7 @@ class ReduceMean(_Reduce):
     kind = "reduce_mean"
     example = "{op: reduce_mean, dim: [2, 3], keepdim: true}"
     operation = "AVG"
+    onnx_operator = "ReduceMean"
     x = tensor(FLOATS)
 
 
@@ -47,6 +56,7 @@ class ReduceSum(_Reduce):
     kind = "reduce_sum"
     example = "{op: reduce_sum, dim: -1}"
     operation = "SUM"
+    onnx_operator = "ReduceSum"
 
 
 class ReduceProd(_Reduce):
@@ -55,6 +65,7 @@ class ReduceProd(_Reduce):
     kind = "reduce_prod"
     example = "{op: reduce_prod, dim: -1}"
     operation = "PROD"
+    onnx_operator = "ReduceProd"
 
 
 class ReduceMax(_Reduce):
@@ -65,6 +76,7 @@ class ReduceMax(_Reduce):
     # No sum that narrow types would spoil: the largest fp16 element is the same in fp32.
     policy = Policy.COMPUTE
     operation = "MAX"
+    onnx_operator = "ReduceMax"
 
 
 class ReduceMin(_Reduce):
@@ -74,6 +86,7 @@ class ReduceMin(_Reduce):
     example = "{op: reduce_min, dim: 1}"
     policy = Policy.COMPUTE
     operation = "MIN"
+    onnx_operator = "ReduceMin"
 
 
 class Softmax(Op):
@@ -97,6 +110,9 @@ class Softmax(Op):
         # TensorRT wants two axes.
         row = (Dim.of(1), *shape)
         return net.reshape(softmax(net, net.reshape(x, shape, row), 1), row, shape)
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        return net.node("Softmax", x, axis=axis_of(self.dim, of_type(net.input_types[0]).rank))
 
 
 def softmax(net: Net, x: Any, axis: int) -> Any:

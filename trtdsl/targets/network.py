@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trtdsl.errors import BuildError, Diagnostic, unreachable, used_at
+from trtdsl.errors import BuildError, Diagnostic, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
 from trtdsl.targets.runtime import Runtime
-from trtdsl.types import Arithmetic, DataType, Dim, Expression, Shape, Symbol, TensorType, steps_back
+from trtdsl.targets.sizes import SizeTensors
+from trtdsl.types import DataType, Dim, Expression, Shape, TensorType
 from trtdsl.weights import Weight, as_stored, to_storage
 
 _DIM_OPERATIONS = {"+": "SUM", "-": "SUB", "*": "PROD", "//": "FLOOR_DIV", "min": "MIN", "max": "MAX"}
@@ -68,21 +69,8 @@ class NetworkState:
     sizes: dict[Expression, Any] = field(default_factory=dict)
     """Shape tensors of one element, by what they hold."""
 
-    def source_of(self, symbol: Symbol) -> tuple[str, int, tuple[tuple[str, int], ...]]:
-        """The network input and the axis that have a declared dimension, and the steps from the axis' size to it."""
-        found = [
-            (len(steps), entry.name, axis, steps)
-            for entry in self.graph.inputs
-            for axis, dim in enumerate(entry.type.shape)
-            if (steps := steps_back(dim.expression, symbol)) is not None
-        ]
-        if not found:
-            unreachable(f"no input has the dimension {symbol}")
-        _, name, axis, steps = min(found, key=lambda source: source[0])
-        return name, axis, steps
 
-
-class LayerNet:
+class LayerNet(SizeTensors):
     """The `Net` of one layer. Keeps the TensorRT layers that were added, in order."""
 
     def __init__(self, state: NetworkState, layer: Layer, types: Mapping[str, TensorType]) -> None:
@@ -187,54 +175,28 @@ class LayerNet:
         missing = rank - len(shape)
         return self.reshape(x, shape, (Dim.of(1),) * missing + shape) if missing > 0 else x
 
-    def shape_tensor(self, dims: Shape) -> Any:
-        """A 1-d tensor of these sizes."""
-        pieces: list[Any] = []
-        static: list[int] = []
-        for dim in dims:
-            if isinstance(dim.expression, int):
-                static.append(dim.expression)
-                continue
-            if static:
-                pieces.append(self._sizes(static))
-                static = []
-            pieces.append(self._size(dim.expression))
-        if static or not pieces:
-            pieces.append(self._sizes(static))
-        if len(pieces) == 1:
-            return pieces[0]
+    @property
+    def known_sizes(self) -> dict[Expression, Any]:
+        return self.state.sizes
+
+    @property
+    def sized_graph(self) -> Graph:
+        return self.state.graph
+
+    def shape_numbers(self, sizes: list[int]) -> Any:
+        return self.constant(sizes, self.runtime.shape_dtype)
+
+    def size_of_axis(self, tensor: str, axis: int) -> Any:
+        shape = self.add_shape(self.state.tensors[tensor]).get_output(0)
+        return self.add_slice(shape, (axis,), (1,), (1,)).get_output(0)
+
+    def combine_sizes(self, operator: str, left: Any, right: Any) -> Any:
+        return self.elementwise(_DIM_OPERATIONS[operator], left, right)
+
+    def join_sizes(self, pieces: list[Any]) -> Any:
         layer = self.add_concatenation(pieces)
         layer.axis = 0
         return layer.get_output(0)
-
-    def _sizes(self, sizes: list[int]) -> Any:
-        return self.constant(sizes, self.runtime.shape_dtype)
-
-    def _size(self, expression: Expression) -> Any:
-        """A shape tensor of one element, made once per network."""
-        known = self.state.sizes
-        if expression not in known:
-            known[expression] = self._make_size(expression)
-        return known[expression]
-
-    def _make_size(self, expression: Expression) -> Any:
-        if isinstance(expression, int):
-            return self._sizes([expression])
-        if isinstance(expression, Symbol):
-            name, axis, steps = self.state.source_of(expression)
-            shape = self.add_shape(self.state.tensors[name]).get_output(0)
-            size = self.add_slice(shape, (axis,), (1,), (1,)).get_output(0)
-            for operator, number in steps:
-                size = self.elementwise(_DIM_OPERATIONS[operator], size, self._sizes([number]))
-            return size
-        return self._compute_size(expression)
-
-    def _compute_size(self, expression: Arithmetic) -> Any:
-        left, right = self._size(expression.left), self._size(expression.right)
-        if expression.operator == "%":
-            quotient = self.elementwise("FLOOR_DIV", left, right)
-            return self.elementwise("SUB", left, self.elementwise("PROD", quotient, right))
-        return self.elementwise(_DIM_OPERATIONS[expression.operator], left, right)
 
     def unary(self, operation: str, x: Any) -> Any:
         return self.add_unary(x, getattr(self.trt.UnaryOperation, operation)).get_output(0)
