@@ -21,5 +21,5 @@ def run_model(model: bytes | Path, inputs: Mapping[str, Array]) -> dict[str, Arr
     source = model if isinstance(model, bytes) else str(model)
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_outputs()]
-    values = session.run(names, dict(inputs))
+    values = session.run(names, {name: np.asarray(array) for name, array in inputs.items()})
     return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
