@@ -76,7 +76,7 @@ def main() -> None:
         runs, by_hand = [], []
         for number in range(count + 1):
             command = [sys.executable, __file__, "--child", runtime, weights, engine]
-            done = subprocess.run([*command, str(time.time())], check=True, capture_output=True, text=True)
+            done = subprocess.run([*command, str(time.time())], check=True, stdout=subprocess.PIPE, text=True)
             began = time.perf_counter()
             if runtime == "rtx":
                 subprocess.run([sys.executable, str(HERE / "by_hand.py"), weights, engine], check=True)
