@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -17,6 +17,8 @@ class DataType(Enum):
     FP16 = "fp16"
     BF16 = "bf16"
     FP8 = "fp8"
+    FP4 = "fp4"
+    E8M0 = "e8m0"
     INT64 = "int64"
     INT32 = "int32"
     INT8 = "int8"
@@ -54,6 +56,8 @@ _STORAGE = {
     DataType.FP16: "float16",
     DataType.BF16: "uint16",
     DataType.FP8: "uint8",
+    DataType.FP4: "uint8",
+    DataType.E8M0: "uint8",
     DataType.INT64: "int64",
     DataType.INT32: "int32",
     DataType.INT8: "int8",
@@ -277,6 +281,13 @@ def symbols(expression: Expression) -> frozenset[Symbol]:
     if isinstance(expression, Arithmetic):
         return symbols(expression.left) | symbols(expression.right)
     return frozenset({expression}) if isinstance(expression, Symbol) else frozenset()
+
+
+def evaluate(expression: Expression, sizes: Mapping[Symbol, int]) -> int:
+    """The value of an expression, given those of its symbols."""
+    if isinstance(expression, Arithmetic):
+        return _OPERATORS[expression.operator](evaluate(expression.left, sizes), evaluate(expression.right, sizes))
+    return sizes[expression] if isinstance(expression, Symbol) else expression
 
 
 def of_layer(dim: Dim, layer: str) -> Dim:

@@ -16,7 +16,7 @@ from tests.ops.torch_numbers import evaluate
 def write_ops(directory: Path) -> None:
     """Write ops.npz: `CASE/POINT/INDEX` is one output of a case at min, opt or max (static cases: at opt)."""
     arrays: dict[str, np.ndarray] = {}
-    for case in cases():
+    for case in (case for case in cases() if not case.check):
         for point in POINTS if case.is_dynamic else ("opt",):
             for index, output in enumerate(evaluate(case, point)):
                 arrays[f"{case.id}/{point}/{index}"] = output

@@ -57,6 +57,9 @@ def test_equals_pytorch(case: Case, gpu: Any, runtime: Runtime, expected: Any) -
     worst = 0.0
     for point in POINTS if case.is_dynamic else ("opt",):
         outputs = device.run(gpu.trt, engine, case.input_arrays(point))
+        if case.check:
+            assert case.failures(outputs[graph.outputs[0].name], point) == []
+            continue
         for index, output in enumerate(graph.outputs):
             reference = expected[f"{case.id.removesuffix(AS_FP16)}/{point}/{index}"]
             assert outputs[output.name].shape == reference.shape

@@ -5,10 +5,17 @@ A table has `dims` (min, opt, max) and `cases`. A case has
 - `id`, and `op`: the layer as it stands in YAML;
 - `inputs`: a name and a type for each, such as `fp32[N, 3, 8, 8]`; those beyond what the op reads are there for their
   dimensions. Behind the type may stand which numbers the op
-  wants: `positive` (0.5 to 1.5), `unit` (-0.9 to 0.9) or `below 10` (whole numbers from 0);
+  wants: `positive` (0.5 to 1.5), `unit` (-0.9 to 0.9), `within 1.3` (-1.3 to 1.3), `below 10` (whole numbers from 0),
+  `signed 10` (whole numbers from -10 to 10, but not 0), `distinct` (whole numbers, none of them twice),
+  `above 1` (1.5 to 4), `halves` (-4 to 4 in steps of 0.5), `special` (some of them NaN and infinite) or
+  `places 10 along 1` (whole numbers from 0 that differ along an axis) or
+  `boxes 12` (rows of x1, y1, x2, y2 from 0 to 12, where there are five after a 0 or 1);
+  `null` in place of a type leaves an optional input out;
 - `weights`, for those whose shape the op leaves open or that want other numbers: `fp32[10, 4]`, `positive`, or both;
   a number or list in the layer itself is taken as it is;
 - `precision`: one, or a list that makes a case of each (fp32 by default); `explicit: true` makes it the layer's own;
+- `check`, for outputs that differ from run to run: what holds of them, a list of expressions over `y`, the output, `np`
+  and the dims; all others have
 - `torch`: what PyTorch computes, over the names of inputs, weights and dims. `F` is torch.nn.functional; `same(x,
   kernel, stride)` pads as `padding: same` does. An op of several outputs gives a tuple.
 
@@ -20,7 +27,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,7 +62,12 @@ class Values:
 
     @classmethod
     def parse(cls, text: str, dims: Dims) -> Values:
-        match = re.fullmatch(r"(?:(\w+)(\[.*\]))?\s*(|positive|unit|below \d+)", text)
+        match = re.fullmatch(
+            r"(?:(\w+)(\[.*\]))?\s*"
+            r"(|positive|unit|within [\d.]+|(?:below|signed|boxes) \d+|above 1|halves|special|distinct"
+            r"|places \d+ along \d)",
+            text,
+        )
         assert match, f"not a type: {text}"
         dtype, shape, numbers = match.groups()
         return cls(parse_type(dtype + shape, dims) if dtype else None, numbers)
@@ -65,19 +77,56 @@ class Values:
         generator = np.random.default_rng(zlib.crc32(seed.encode()))
         if dtype is DataType.BOOL:
             return generator.random(shape) < 0.5
-        if not dtype.is_float:
-            bound = int(self.numbers.removeprefix("below ")) if self.numbers else 8
-            return generator.integers(0, bound, shape).astype(dtype.storage)
-        if self.numbers == "positive":
+        if self.numbers.startswith("places"):
+            bound, axis = map(int, re.findall(r"\d+", self.numbers))
+            return _places(generator, shape, bound, axis).astype(dtype.storage)
+        if not dtype.is_float or self.numbers.startswith(("below", "signed", "distinct")):
+            return self._whole(generator, shape).astype("float32" if dtype.is_float else dtype.storage)
+        if self.numbers == "special":
+            return generator.choice(np.array([np.nan, np.inf, -np.inf, 0, 1, -2], np.float32), shape)
+        if self.numbers == "halves":
+            return (generator.integers(-8, 9, shape) / 2).astype(np.float32)
+        if self.numbers == "above 1":
+            numbers = generator.uniform(1.5, 4, shape)
+        elif self.numbers == "positive":
             numbers = generator.uniform(0.5, 1.5, shape)
         elif self.numbers == "unit":
             numbers = generator.uniform(-0.9, 0.9, shape)
+        elif self.numbers.startswith("within"):
+            bound = float(self.numbers.removeprefix("within "))
+            numbers = generator.uniform(-bound, bound, shape)
+        elif self.numbers.startswith("boxes"):
+            numbers = _boxes(generator, shape, int(self.numbers.removeprefix("boxes ")))
         else:
             # Sums of many inputs stay near 1.
             inputs = np.prod(shape[1:]) if len(shape) > 1 else 1
             numbers = generator.normal(size=shape) * (float(inputs) ** -0.5 if seed.startswith("weight") else 1.0)
         coarse = np.asarray(numbers, np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
         return coarse.view(np.float32)
+
+    def _whole(self, generator: np.random.Generator, shape: Sequence[int]) -> Array:
+        kind, _, bound = (self.numbers or "below 8").partition(" ")
+        if kind == "signed":
+            return generator.integers(1, int(bound) + 1, shape) * generator.choice([-1, 1], shape)
+        if kind == "distinct":
+            count = int(np.prod(shape))
+            return (generator.permutation(count) - count // 2).reshape(shape)
+        return generator.integers(0, int(bound), shape)
+
+
+def _places(generator: np.random.Generator, shape: Sequence[int], bound: int, axis: int) -> Array:
+    """Whole numbers below a bound, none of them twice along an axis."""
+    beside = [size for position, size in enumerate(shape) if position != axis]
+    rows = generator.permuted(np.broadcast_to(np.arange(bound), (*beside, bound)), axis=-1)
+    return np.moveaxis(rows[..., : shape[axis]], -1, axis)
+
+
+def _boxes(generator: np.random.Generator, shape: Sequence[int], limit: int) -> Array:
+    """Corners in order, at least an eighth of the limit apart; the first of five columns is a batch index."""
+    first = generator.uniform(0, 0.75 * limit, (*shape[:-1], 2))
+    second = first + generator.uniform(0.125 * limit, 0.25 * limit, first.shape)
+    indices = generator.integers(0, 2, (*shape[:-1], shape[-1] - 4))
+    return np.concatenate([indices, first, second], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -92,6 +141,9 @@ class Case:
     precision: DataType = DataType.FP32
     explicit: bool = False
     torch: str = ""
+    check: tuple[str, ...] = ()
+    omitted: tuple[int, ...] = ()
+    """Positions of optional inputs that are left out before others that are not."""
 
     @property
     def is_dynamic(self) -> bool:
@@ -102,11 +154,14 @@ class Case:
         return make_op(self.layer, self.dims, self.weights)
 
     @property
-    def read(self) -> tuple[str, ...]:
+    def read(self) -> tuple[str | None, ...]:
         """The inputs that the op reads."""
         declared = CATALOGUE[self.layer["op"]].inputs
         is_variadic = bool(declared) and declared[-1].variadic
-        return tuple(self.inputs)[: None if is_variadic else len(declared)]
+        names: list[str | None] = list(self.inputs)
+        for position in self.omitted:
+            names.insert(position, None)
+        return tuple(names[: None if is_variadic else len(declared)])
 
     def at(self, point: str) -> Case:
         """The case with every dimension fixed at its `min`, `opt` or `max`."""
@@ -114,7 +169,12 @@ class Case:
         inputs = {
             name: Values(_at(self.input_type(name), point), values.numbers) for name, values in self.inputs.items()
         }
-        return Case(self.id, self.layer, inputs, fixed, self.weights, self.precision, self.explicit, self.torch)
+        return replace(self, inputs=inputs, dims=fixed)
+
+    def failures(self, output: Array, point: str) -> list[str]:
+        """What should hold of the output and does not, with the dimensions at `min`, `opt` or `max`."""
+        sizes = {name: getattr(dim.sizes, point) for name, dim in self.dims.items()}
+        return [check for check in self.check if not eval(check, {"np": np, "y": output, **sizes})]
 
     def input_type(self, name: str) -> TensorType:
         declared = self.inputs[name].type
@@ -131,7 +191,7 @@ class Case:
     def weight_arrays(self) -> dict[str, Array]:
         """The weights, floats in fp32."""
         op = self.op
-        shapes = op.weight_shapes(*(self.input_type(name) for name in self.read))
+        shapes = op.weight_shapes(*(self.input_type(name) if name else None for name in self.read))
         return {name: self._weight_array(name, shapes.get(name)) for name in op.weights}
 
     def _weight_array(self, name: str, shape: tuple[int, ...] | None) -> Array:
@@ -178,21 +238,25 @@ def cases(pattern: str = "*") -> Iterator[Case]:
 
 
 def _rows(family: str, row: Mapping[str, Any], dims: Dims) -> Iterator[Case]:
-    unknown = set(row) - {"id", "op", "inputs", "weights", "precision", "explicit", "torch"}
+    unknown = set(row) - {"id", "op", "inputs", "weights", "precision", "explicit", "torch", "check"}
     assert not unknown, f"{row['id']}: unknown keys {unknown}"
+    assert ("torch" in row) != ("check" in row), f"{row['id']}: needs `torch` or `check`"
     layer = {"op": row["op"]} if isinstance(row["op"], str) else row["op"]
     precisions = row.get("precision", "fp32")
     precisions = precisions if isinstance(precisions, list) else [precisions]
+    inputs = row.get("inputs", {})
     for precision in precisions:
         yield Case(
             id=f"{family}-{row['id']}" + (f"-{precision}" if len(precisions) > 1 else ""),
             layer=layer,
-            inputs={name: Values.parse(text, dims) for name, text in row.get("inputs", {}).items()},
+            inputs={name: Values.parse(text, dims) for name, text in inputs.items() if text is not None},
             dims=dims,
             weights={name: Values.parse(text, dims) for name, text in row.get("weights", {}).items()},
             precision=DataType(precision),
             explicit=row.get("explicit", False),
-            torch=row["torch"],
+            torch=row.get("torch", ""),
+            check=tuple(row.get("check", ())),
+            omitted=tuple(position for position, text in enumerate(inputs.values()) if text is None),
         )
 
 

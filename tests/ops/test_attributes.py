@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trtdsl.ops.attributes import AttributeType, DimList, Float, Int, Ints, Padding
+from trtdsl.ops.attributes import AttributeType, DimList, Float, Int, Ints, Number, Padding
 from trtdsl.types import Dim, Sizes
 
 N = Dim.dynamic("N", Sizes(1, 4, 8))
@@ -19,6 +19,9 @@ TAKEN = [
     ("sizes", DimList(), [2, "N", N * 2, -1], (Dim.of(2), N, N * 2, Dim.of(-1))),
     ("one size", DimList(single=True), "N", (N,)),
     ("sizes that are large enough", DimList(minimum=1), [N, N * 2 - 1], (N, N * 2 - 1)),
+    ("a whole number", Number(), -2, Dim.of(-2)),
+    ("a number with a fraction", Number(), 2.0, 2.0),
+    ("a dimension for a number", Number(), "N", N),
     ("padding", Padding(), 1, ((1, 1),)),
     ("padding per axis", Padding(), [1, FIXED], ((1, 1), (3, 3))),
     ("padding before and after", Padding(), [[0, 1], 2], ((0, 1), (2, 2))),
@@ -44,6 +47,8 @@ REFUSED = [
     ("a fixed size of 0", DimList(minimum=1), [FIXED - 3], "expected integer, at least 1, got 0"),
     ("0 at min", DimList(minimum=1), [N // 2], "expected sizes of at least 1, N // 2 is 0 at its smallest"),
     ("negative at min", DimList(minimum=0), [N - 3], "expected sizes of at least 0, N - 3 is -2 at its smallest"),
+    ("a truth for a number", Number(), True, "expected a number or a dimension, got true"),
+    ("a list for a number", Number(), [1], "expected a number or a dimension, got [1]"),
     ("negative padding", Padding(), -1, "got -1"),
     ("three sides", Padding(), [[1, 2, 3]], "got [1, 2, 3]"),
 ]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.ops.harness import infer_types, parse_layer, refusal
 
-DIMS = {"N": (1, 2, 4), "L": (3, 5, 8)}
+DIMS = {"N": (1, 2, 4), "L": (3, 5, 8), "E": (2, 4, 8)}
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,10 @@ DIMS = {"N": (1, 2, 4), "L": (3, 5, 8)}
         ("relu", ["fp32[N, 3, L]"], "fp32[N, 3, L]"),
         ("{op: clip, min: 1}", ["int32[L]"], "int32[L]"),
         ("{op: prelu, num_parameters: 3}", ["fp16[N, 3]"], "fp16[N, 3]"),
+        ("glu", ["fp32[N, 6]"], "fp32[N, 3]"),
+        ("{op: glu, dim: 0}", ["fp16[E, 3]"], "fp16[E // 2, 3]"),
+        ("sign", ["int64[N]"], "int64[N]"),
+        ("{op: floor_div, other: 2}", ["int32[N, L]"], "int32[N, L]"),
         ("add", ["fp32[N, 3, L]", "fp32[N, 3, L]"], "fp32[N, 3, L]"),
         ("add", ["fp32[L]", "fp32[N, 3, 1]"], "fp32[N, 3, L]"),
         ("add", ["fp32[]", "fp32[]"], "fp32[]"),
@@ -48,6 +52,14 @@ def test_types(layer: str, inputs: list[str], expected: str) -> None:
             None,
         ),
         ("{op: softplus, beta: 0}", ["fp32[N]"], "beta must be positive, got 0", "beta"),
+        ("{op: celu, alpha: 0}", ["fp32[N]"], "alpha must be positive, got 0", "alpha"),
+        ("{op: hard_tanh, min_val: 2}", ["fp32[N]"], "min_val 2 is above max_val 1", "min_val"),
+        ("{op: glu, dim: 2}", ["fp32[N, 3]"], "dim 2 is out of range for 2 axes", "dim"),
+        ("glu", ["fp32[N, 3]"], "size 3 is not divisible into two halves", "dim"),
+        ("{op: glu, dim: 0}", ["fp32[L]"], "size L is not divisible into two halves", "dim"),
+        ("floor", ["int32[N]"], "input input 1 is int32[N], floor takes bf16, fp16, fp32", "in"),
+        ("{op: mod, other: 0.5}", ["int32[N]"], "`other` is fp32, the input is int32", "other"),
+        ("fmod", ["int64[N]", "int32[N]"], "fmod takes inputs of one element type, these are int64 and int32", "in"),
         ("clip", ["fp32[N]"], "clip needs min, max or both", None),
         ("{op: clip, min: 2, max: 1}", ["fp32[N]"], "min 2 is above max 1", "min"),
         ("{op: clip, max: 1.5}", ["int32[N]"], "max 1.5 is not a whole number, the input is int32", "max"),

@@ -151,6 +151,12 @@ def test_types(layer: str, inputs: list[str], expected: list[str]) -> None:
             "circular padding of 6 is more than axis 0 of size 5 can give",
             "padding",
         ),
+        (
+            "{op: pad, padding: [6, 0], mode: wrap}",
+            ["fp32[5]"],
+            "wrap padding of 6 is more than axis 0 of size 5 can give",
+            "padding",
+        ),
         ("{op: pad, padding: [-1, 0], mode: edge}", ["fp32[5]"], "edge padding of -1 is negative", "padding"),
         ("{op: pad, padding: [-2, -3]}", ["fp32[W]"], "nothing is left of axis 0 of size W", "padding"),
         (
@@ -201,12 +207,6 @@ def test_types(layer: str, inputs: list[str], expected: list[str]) -> None:
             ["fp32[H, 8]", "fp32[W, 8]", "fp32[W, 8]", "bool[2, H, W]"],
             "a mask [2, H, W] for scores [H, W]",
             "in",
-        ),
-        (
-            "{op: sdpa, is_causal: true}",
-            ["fp32[H, 8]", "fp32[H, 8]", "fp32[H, 8]", "bool[H, H]"],
-            "a mask and `is_causal` exclude each other",
-            "is_causal",
         ),
     ],
 )

@@ -21,6 +21,7 @@ from trtdsl.targets.reference import run_model
 from trtdsl.types import DataType
 
 ALL = [case for case in cases() if not CATALOGUE[case.layer["op"]].no_onnx]
+REPEATABLE, RANDOM = ([case for case in ALL if bool(case.check) is drawn] for drawn in (False, True))
 every_case = pytest.mark.parametrize("case", ALL, ids=[case.id for case in ALL])
 points = pytest.mark.parametrize("point", POINTS)
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -77,7 +78,7 @@ def test_shapes_equal_what_onnx_infers(case: Case, point: str) -> None:
 
 @pytest.mark.skipif(not HAS_TORCH, reason="ONNX Runtime's numbers were NOT compared with PyTorch's: no PyTorch here")
 @points
-@every_case
+@pytest.mark.parametrize("case", REPEATABLE, ids=[case.id for case in REPEATABLE])
 def test_numbers_equal_pytorch(case: Case, point: str) -> None:
     from tests.ops.torch_numbers import evaluate
 
@@ -94,6 +95,16 @@ def test_numbers_equal_pytorch(case: Case, point: str) -> None:
         np.testing.assert_allclose(
             actual.astype(np.float64), expected.astype(np.float64), rtol=0, atol=tolerance * scale
         )
+
+
+@points
+@pytest.mark.parametrize(
+    "case", [case for case in RANDOM if case.precision is not DataType.BF16], ids=lambda case: case.id
+)
+def test_random_numbers_are_distributed_as_they_should_be(case: Case, point: str) -> None:
+    graph = case.graph()
+    outputs = run_model(model_of(graph).SerializeToString(), _as_declared(graph, case.input_arrays(point)))
+    assert case.failures(outputs[graph.outputs[0].name], point) == []
 
 
 def _as_declared(graph: Graph, inputs: dict[str, Any]) -> dict[str, Any]:

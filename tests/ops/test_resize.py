@@ -38,6 +38,22 @@ REFUSALS = [
         "nearest_rounding: nearest_rounding says nothing to linear",
     ),
     (
+        "cubic-coefficient",
+        {"size": 3, "mode": "bilinear", "cubic_coeff": -0.5},
+        "cubic_coeff: cubic_coeff says nothing to bilinear",
+    ),
+    (
+        "exclude-outside",
+        {"size": 3, "exclude_outside": True},
+        "exclude_outside: exclude_outside says nothing to nearest",
+    ),
+    (
+        "symmetric",
+        {"scale_factor": [1, 1.5], "mode": "bilinear", "coordinate_mode": "half_pixel_symmetric"},
+        "coordinate_mode: half_pixel_symmetric differs from half_pixel where the size is rounded, as that of axis 3 "
+        "(9) by scale_factor 1.5: TensorRT cannot do that",
+    ),
+    (
         "contradiction",
         {"size": 3, "mode": "bilinear", "align_corners": True, "coordinate_mode": "asymmetric"},
         "coordinate_mode: align_corners and coordinate_mode asymmetric exclude each other",

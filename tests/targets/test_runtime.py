@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from trtdsl.errors import RuntimeUnavailableError
-from trtdsl.targets.runtime import Runtime, find_runtime
+from trtdsl.targets.runtime import Runtime, describe_runtime, find_runtime
 from trtdsl.types import DataType
 
 RUNTIMES = {
@@ -19,9 +19,14 @@ ABILITIES = {
     "is_strongly_typed": (False, False, True, True),
     "can_be_strongly_typed": (False, True, True, True),
     "has_gelu": (False, True, True, True),
+    "has_isnan": (False, True, True, True),
+    "has_typed_quantization": (False, True, True, True),
     "has_timing_cache": (True, True, True, False),
     "has_compatibility": (True, True, True, False),
     "has_bool_padding": (False, True, True, True),
+    "has_typed_fill": (False, True, True, True),
+    "has_data_dependent_sizes": (True, True, True, False),
+    "has_stripping": (False, True, True, True),
     "has_progress_monitor": (False, True, True, True),
     "has_compute_capability": (False, False, False, True),
     "builds_without_gpu": (False, False, False, True),
@@ -94,3 +99,31 @@ def test_says_why_an_installed_one_does_not_load(modules: pytest.MonkeyPatch) ->
     modules.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="8.6.1"))
     with pytest.raises(RuntimeUnavailableError, match="tensorrt is installed without its libraries"):
         find_runtime("tensorrt")
+
+
+WRITTEN_FOR = {
+    "tensorrt-8.6": ("tensorrt", (8, 6)),
+    "tensorrt-10.15.1": ("tensorrt", (10, 15, 1)),
+    "tensorrt": ("tensorrt", (11, 1)),
+    "rtx": ("rtx", (1, 7)),
+    "auto": ("rtx", (1, 7)),
+}
+
+
+@pytest.mark.parametrize("choice", WRITTEN_FOR)
+def test_calls_are_written_for_what_is_not_installed(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    described = describe_runtime(choice)
+    assert (described.flavor, described.version, described.module) == (*WRITTEN_FOR[choice], None)
+
+
+def test_calls_are_written_for_what_is_installed(rtx: Runtime) -> None:
+    assert describe_runtime("rtx") == rtx
+    assert describe_runtime(f"rtx-{rtx.version[0]}.{rtx.version[1]}") == rtx
+    assert describe_runtime("rtx-0.9") == Runtime("rtx", (0, 9))
+
+
+@pytest.mark.parametrize("choice", ["", "cuda", "auto-8", "tensorrt-", "tensorrt-8.x", "rtx-1..2"])
+def test_no_such_runtime(choice: str) -> None:
+    with pytest.raises(ValueError, match="a runtime is one of auto, rtx, tensorrt"):
+        describe_runtime(choice)

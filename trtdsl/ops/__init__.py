@@ -2,55 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping
 
 from trtdsl.ops.activation import (
+    Celu,
     Clip,
     Elu,
-    Gelu,
+    HardShrink,
     HardSigmoid,
-    HardSwish,
+    HardTanh,
     LeakyRelu,
-    Mish,
     PRelu,
     Relu,
     Relu6,
+    ScaledTanh,
     Selu,
     Sigmoid,
-    Silu,
-    Softplus,
+    SoftShrink,
     Softsign,
     Tanh,
+    ThresholdedRelu,
 )
+from trtdsl.ops.arrange import Flip, ReverseSequence, Roll, Tile, Tril, Triu
+from trtdsl.ops.assertion import Assert
 from trtdsl.ops.attention import ScaledDotProductAttention
 from trtdsl.ops.base import LAYER_KEYS, Op
 from trtdsl.ops.cast import Cast
-from trtdsl.ops.conv import Conv, Deconv
-from trtdsl.ops.elementwise import (
-    Abs,
-    Add,
-    Div,
-    Erf,
-    Exp,
-    Log,
-    Max,
-    Min,
-    Mul,
-    Neg,
-    Pow,
-    Reciprocal,
-    Sqrt,
-    Sub,
-    Sum,
+from trtdsl.ops.comparison import (
+    And,
+    Equal,
+    Greater,
+    GreaterEqual,
+    Less,
+    LessEqual,
+    MaskedFill,
+    Not,
+    NotEqual,
+    Or,
+    Where,
+    Xor,
 )
-from trtdsl.ops.gather import Embedding, Gather
+from trtdsl.ops.control import If, Loop
+from trtdsl.ops.conv import Conv, Deconv
+from trtdsl.ops.cumulative import CumSum
+from trtdsl.ops.einsum import Einsum
+from trtdsl.ops.elementwise import Add, Div, FloorDiv, Fmod, Max, Min, Mod, Mul, Pow, Sub, Sum
+from trtdsl.ops.gates import Gelu, Glu, HardSwish, Mish, Silu
+from trtdsl.ops.gather import Embedding, Gather, GatherElements, GatherND
+from trtdsl.ops.generate import Fill, Linspace, RandomNormal, RandomUniform, Range, ShapeOf, Size
 from trtdsl.ops.linear import Linear, MatMul
+from trtdsl.ops.local_norm import LRN, L2Normalize
+from trtdsl.ops.multihead import MultiHeadAttention
 from trtdsl.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from trtdsl.ops.padding import Pad
 from trtdsl.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
-from trtdsl.ops.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceProd, ReduceSum, Softmax
+from trtdsl.ops.quantization import Dequantize, Quantize
+from trtdsl.ops.raw import raw_layer
+from trtdsl.ops.rearrange import ChannelShuffle, DepthToSpace, PixelShuffle, PixelUnshuffle, SpaceToDepth
+from trtdsl.ops.reduce import (
+    ReduceL1,
+    ReduceL2,
+    ReduceLogSum,
+    ReduceLogSumExp,
+    ReduceMax,
+    ReduceMean,
+    ReduceMin,
+    ReduceProd,
+    ReduceSum,
+    ReduceSumSquare,
+)
 from trtdsl.ops.resize import Resize
+from trtdsl.ops.rotary import RotaryEmbedding
+from trtdsl.ops.sampling import GridSample, RoiAlign
+from trtdsl.ops.scatter import ScatterElements, ScatterND
+from trtdsl.ops.selection import Nms, NonZero, OneHot
 from trtdsl.ops.shape import (
     Constant,
     Dropout,
@@ -64,9 +89,59 @@ from trtdsl.ops.shape import (
     Unsqueeze,
 )
 from trtdsl.ops.slicing import Concat, Crop, Slice, Split
+from trtdsl.ops.softmax import LogSoftmax, Softmax
+from trtdsl.ops.softplus import LogSigmoid, Softplus
+from trtdsl.ops.topk import ArgMax, ArgMin, TopK
+from trtdsl.ops.unary import (
+    Abs,
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
+    Ceil,
+    Cos,
+    Cosh,
+    Erf,
+    Exp,
+    Floor,
+    IsInf,
+    IsNan,
+    Log,
+    Neg,
+    Reciprocal,
+    Round,
+    Rsqrt,
+    Sign,
+    Sin,
+    Sinh,
+    Sqrt,
+    Square,
+    Tan,
+)
 
 
-def catalogue(classes: Iterable[type[Op]]) -> Mapping[str, type[Op]]:
+class Catalogue(Mapping[str, "type[Op]"]):
+    """Ops by name. It lists those that are declared, and answers for the raw ones (`trt.einsum`) as well."""
+
+    def __init__(self, ops: Mapping[str, type[Op]]) -> None:
+        self._ops = dict(ops)
+
+    def __getitem__(self, name: str) -> type[Op]:
+        found = self._ops.get(name) or raw_layer(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ops)
+
+    def __len__(self) -> int:
+        return len(self._ops)
+
+
+def catalogue(classes: Iterable[type[Op]]) -> Catalogue:
     """Ops by kind and alias. Raises ValueError for a name given twice and for parameters that layers cannot have."""
     ops: dict[str, type[Op]] = {}
     for op in classes:
@@ -75,7 +150,7 @@ def catalogue(classes: Iterable[type[Op]]) -> Mapping[str, type[Op]]:
                 raise ValueError(f"both {ops[name].__name__} and {op.__name__} are called {name}")
             ops[name] = op
         _check_keys(op)
-    return MappingProxyType(ops)
+    return Catalogue(ops)
 
 
 def _check_keys(op: type[Op]) -> None:
@@ -100,12 +175,15 @@ CATALOGUE = catalogue(
         # Products of matrices.
         Linear,
         MatMul,
+        Einsum,
         # Normalisation.
         BatchNorm,
         InstanceNorm,
         LayerNorm,
         GroupNorm,
         RMSNorm,
+        LRN,
+        L2Normalize,
         # Activations.
         Relu,
         LeakyRelu,
@@ -123,22 +201,65 @@ CATALOGUE = catalogue(
         Silu,
         Mish,
         HardSwish,
+        Glu,
+        Celu,
+        HardTanh,
+        ThresholdedRelu,
+        ScaledTanh,
+        LogSigmoid,
+        HardShrink,
+        SoftShrink,
         # Arithmetic.
         Add,
         Sub,
         Mul,
         Div,
+        FloorDiv,
+        Mod,
+        Fmod,
         Pow,
         Min,
         Max,
         Sum,
         Abs,
         Neg,
+        Sign,
+        Floor,
+        Ceil,
+        Round,
         Exp,
         Log,
         Sqrt,
-        Erf,
+        Rsqrt,
+        Square,
         Reciprocal,
+        Erf,
+        Sin,
+        Cos,
+        Tan,
+        Asin,
+        Acos,
+        Atan,
+        Sinh,
+        Cosh,
+        Asinh,
+        Acosh,
+        Atanh,
+        # Comparisons, logic and choices.
+        Equal,
+        NotEqual,
+        Less,
+        LessEqual,
+        Greater,
+        GreaterEqual,
+        IsNan,
+        IsInf,
+        And,
+        Or,
+        Xor,
+        Not,
+        Where,
+        MaskedFill,
         # Shapes and parts.
         Reshape,
         Flatten,
@@ -151,6 +272,12 @@ CATALOGUE = catalogue(
         Split,
         Slice,
         Crop,
+        Tile,
+        Flip,
+        Roll,
+        ReverseSequence,
+        Triu,
+        Tril,
         Pad,
         # Reductions.
         ReduceMean,
@@ -158,20 +285,61 @@ CATALOGUE = catalogue(
         ReduceMax,
         ReduceMin,
         ReduceProd,
+        ReduceL1,
+        ReduceL2,
+        ReduceSumSquare,
+        ReduceLogSum,
+        ReduceLogSumExp,
         Softmax,
+        LogSoftmax,
+        CumSum,
+        TopK,
+        ArgMax,
+        ArgMin,
         # Indices.
         Gather,
         Embedding,
+        GatherElements,
+        GatherND,
+        ScatterElements,
+        ScatterND,
+        OneHot,
+        NonZero,
+        Nms,
         # Attention.
         ScaledDotProductAttention,
+        MultiHeadAttention,
+        RotaryEmbedding,
         # Resampling.
         Resize,
+        GridSample,
+        RoiAlign,
+        PixelShuffle,
+        PixelUnshuffle,
+        DepthToSpace,
+        SpaceToDepth,
+        ChannelShuffle,
+        # Quantisation.
+        Quantize,
+        Dequantize,
+        # Sizes, and tensors made from them.
+        ShapeOf,
+        Size,
+        Range,
+        Linspace,
+        Fill,
+        RandomUniform,
+        RandomNormal,
+        Assert,
         # Types, fixed elements, and nothing at all.
         Cast,
         Constant,
         Identity,
         Dropout,
+        # Control flow.
+        If,
+        Loop,
     )
 )
 
-__all__ = ["CATALOGUE", "catalogue"]
+__all__ = ["CATALOGUE", "Catalogue", "catalogue"]

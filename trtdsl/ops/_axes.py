@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
+from typing import Any
 
-from trtdsl.ops.base import OpError
-from trtdsl.types import NUMBERS, Arithmetic, DataType, Dim, Expression, Sizes, TensorType, format_shape, volume
+from trtdsl.ops.base import Net, OpError
+from trtdsl.types import (
+    NUMBERS,
+    Arithmetic,
+    DataType,
+    Dim,
+    Expression,
+    Shape,
+    Sizes,
+    TensorType,
+    format_shape,
+    volume,
+)
 
 MOVABLE = NUMBERS | {DataType.BOOL}
 """The element types that layers which only move elements take."""
@@ -56,6 +68,20 @@ def is_at_most(size: Dim | int, limit: Dim | int) -> bool:
     sizes = size.sizes if isinstance(size, Dim) else Sizes(size, size, size)
     limits = limit.sizes if isinstance(limit, Dim) else Sizes(limit, limit, limit)
     return all(a <= b for a, b in zip(sizes, limits, strict=True))
+
+
+def cut(net: Net, x: Any, shape: Shape, wanted: Shape) -> Any:
+    """The first elements of each axis of `x`, which has `shape`."""
+    if all(size.matches(kept) for size, kept in zip(shape, wanted, strict=True)):
+        return x
+    return net.slice(x, (Dim.of(0),) * len(shape), wanted, (1,) * len(shape))
+
+
+def without_bool(net: Net, x: Any, dtype: DataType, work: Callable[[Any], Any]) -> Any:
+    """`work(x)`, which moves elements; of booleans as int32 where this TensorRT cannot reach beyond theirs."""
+    if dtype is not DataType.BOOL or net.runtime.has_bool_padding:
+        return work(x)
+    return net.cast(work(net.cast(x, DataType.INT32)), DataType.BOOL)
 
 
 def quotient(shape: Sequence[Dim], divisors: Sequence[Dim]) -> Dim | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from trtdsl.ops._axes import count_axes, of_type
 from trtdsl.ops.attributes import Pairs, Same
-from trtdsl.ops.base import Net, OpError
+from trtdsl.ops.base import Net, OnnxNet, OpError
 from trtdsl.types import Dim, Shape, TensorType, format_shape
 
 T = TypeVar("T")
@@ -110,6 +110,50 @@ class Plane:
         start = tuple(Dim.of(-before) for before, _ in pairs)
         size = tuple(dim + sum(pair) for dim, pair in zip(self._shape(), pairs, strict=True))
         return self._net.slice(tensor, start, size, (1,) * len(size), "FILL")
+
+
+class OnnxWindow:
+    """How a lowering to ONNX says the padding of a convolution or pooling.
+
+    Made for a layer of one input and one output.
+    """
+
+    def __init__(
+        self, net: OnnxNet, kernel_size: Sequence[int], stride: Sequence[int], dilation: Sequence[int] = (1,)
+    ) -> None:
+        self._net = net
+        self._shape = of_type(net.input_types[0]).shape[2:]
+        self.rank = len(self._shape)
+        self._strides = per_axis(stride, self.rank, "stride")
+        self._windows = extents(kernel_size, dilation, self.rank)
+        self._is_dense = set(dilation) == {1}
+        self.attributes = {"kernel_shape": per_axis(kernel_size, self.rank, "kernel_size"), "strides": self._strides}
+        """The attributes that stand for what this was made with, but the dilation, which pools do not have."""
+
+    def pad(self, x: str, padding: Same | Pairs) -> tuple[str, dict[str, Any]]:
+        """The input, and the attributes of what reads it; padded itself where attributes cannot say how much."""
+        pairs = self._same(padding) if isinstance(padding, str) else per_axis(padding, self.rank, "padding")
+        amounts = tuple(Dim.of(0) + pair[side] for side in (0, 1) for pair in pairs)
+        if all(amount.is_static for amount in amounts):
+            return x, {"pads": tuple(amount.value for amount in amounts)}
+        if self._is_dense:
+            return x, {"auto_pad": "SAME_UPPER" if padding == "same" else "SAME_LOWER"}
+        return self.zero_pad(x, pairs), {}
+
+    def zero_pad(self, x: str, pairs: Sequence[tuple[Dim | int, Dim | int]]) -> str:
+        """The input with zeros around its spatial axes as elements like any other."""
+        whole = ((0, 0), (0, 0), *pairs)
+        amounts = tuple(Dim.of(0) + pair[side] for side in (0, 1) for pair in whole)
+        return self._net.node("Pad", x, self._net.shape_tensor(amounts), self._net.constant(0.0))
+
+    def _same(self, padding: Same) -> tuple[tuple[Dim, Dim], ...]:
+        """As much as the windows of `same` take on each axis, the odd element after, with `same_lower` before."""
+        pairs = []
+        for size, window, stride in zip(self._shape, self._windows, self._strides, strict=True):
+            total = ((size.ceil_div(stride) - 1) * stride + window - size).maximum(0)
+            half = total // 2
+            pairs.append((half, total - half) if padding == "same" else (total - half, half))
+        return tuple(pairs)
 
 
 def _with_unit(shape: Shape) -> Shape:

@@ -1,29 +1,30 @@
-"""Attention, composed of matrix products and a softmax."""
+"""Attention of queries to keys and values."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from trtdsl.ops._attention import Attention, Mask
 from trtdsl.ops._axes import of_type
 from trtdsl.ops._broadcast import broadcast_shapes
 from trtdsl.ops.attributes import Bool, Float, Maybe
-from trtdsl.ops.base import Net, Op, OpError, attribute, tensor
-from trtdsl.ops.reduce import softmax
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, attribute, tensor
 from trtdsl.types import FLOATS, DataType, Dim, Shape, TensorType, format_shape
 
-LOWEST = -3.4028234663852886e38
-"""The lowest fp32 number: after a softmax it is zero, and other than infinity it never makes a NaN."""
+_ONE = Dim.of(1)
 
 
 class ScaledDotProductAttention(Op):
     """`softmax(scale * query key^T + mask) value`, as torch.nn.functional.scaled_dot_product_attention.
 
-    The softmax is computed in fp32, the products in the layer's precision. The axes before the last two broadcast.
+    The softmax is computed in fp32, the products in the layer's precision. The axes before the last two broadcast. A
+    mask and `is_causal` may come together; then both apply.
     """
 
     kind = "scaled_dot_product_attention"
     aliases = ("sdpa",)
     example = "{op: scaled_dot_product_attention, in: [query, key, value], is_causal: true}"
+    example_inputs = "{query: [1, 12, 64, 64], key: [1, 12, 64, 64], value: [1, 12, 64, 64]}"
     query = tensor(FLOATS, help="[..., L, E]")
     key = tensor(FLOATS, help="[..., S, E]")
     value = tensor(FLOATS, help="[..., S, V]")
@@ -34,6 +35,12 @@ class ScaledDotProductAttention(Op):
     )
     is_causal = attribute(Bool(), default=False, help="whether position i sees the keys 0 to i only")
     scale = attribute(Maybe(Float()), default=None, help="factor of the products; by default 1 / sqrt(E)")
+    enable_gqa = attribute(
+        Bool(), default=False, help="whether several heads of the query, the third axis from the end, share a key's"
+    )
+    softcap = attribute(
+        Maybe(Float()), default=None, help="a bound c of the products, which become `c * tanh(product / c)`"
+    )
 
     def infer(
         self, query: TensorType, key: TensorType, value: TensorType, attn_mask: TensorType | None = None
@@ -47,82 +54,99 @@ class ScaledDotProductAttention(Op):
             raise OpError(f"there are {key.shape[-2]} keys and {value.shape[-2]} values", at="in")
         if self.scale is None and not query.shape[-1].is_static:
             raise OpError(f"the query's last axis {query.shape[-1]} is dynamic", at="in", hint="give `scale`")
-        scores = self._scores(query, key)
+        if self.softcap is not None and not self.softcap > 0:
+            raise OpError(f"softcap {self.softcap:g} is not above zero", at="softcap")
+        groups = self._groups(query, key, value)
+        batches = [entry.shape[:-2] for entry in (query, key, value)]
+        if groups > 1:
+            # Each head of the key and the value stands for a group of heads.
+            batches[1:] = [(*batch[:-1], query.shape[-3]) for batch in batches[1:]]
+        scores = (*broadcast_shapes(self.kind, *batches[:2]), query.shape[-2], key.shape[-2])
         if attn_mask is not None:
             self._check_mask(attn_mask, scores)
-        batch = broadcast_shapes(self.kind, scores[:-2], value.shape[:-2])
+        batch = broadcast_shapes(self.kind, scores[:-2], batches[2])
         return query.with_shape((*batch, query.shape[-2], value.shape[-1]))
 
-    def _scores(self, query: TensorType, key: TensorType) -> Shape:
-        """The shape of the products: [..., L, S]."""
-        return (*broadcast_shapes(self.kind, query.shape[:-2], key.shape[:-2]), query.shape[-2], key.shape[-2])
+    def _groups(self, *entries: TensorType) -> int:
+        """How many heads of the query share one of the key."""
+        if not self.enable_gqa:
+            return 1
+        if any(entry.rank < 3 or not entry.shape[-3].is_static for entry in entries):
+            shapes = ", ".join(format_shape(entry.shape) for entry in entries)
+            raise OpError(f"grouped heads take [..., heads, length, size] with fixed heads, not {shapes}", at="in")
+        heads, key_heads, value_heads = (entry.shape[-3].value for entry in entries)
+        if key_heads != value_heads:
+            raise OpError(f"the key has {key_heads} heads and the value {value_heads}", at="in")
+        if heads % key_heads:
+            raise OpError(f"{heads} heads of the query cannot share {key_heads} of the key evenly", at="in")
+        return heads // key_heads
 
     def _check_mask(self, mask: TensorType, scores: Shape) -> None:
-        if self.is_causal:
-            raise OpError("a mask and `is_causal` exclude each other", at="is_causal", hint="put both into the mask")
         together = broadcast_shapes(self.kind, mask.shape, scores)
         if len(together) != len(scores) or not all(a.matches(b) for a, b in zip(together, scores, strict=True)):
             raise OpError(f"a mask {format_shape(mask.shape)} for scores {format_shape(scores)}", at="in")
 
-    def to_tensorrt(self, net: Net, query: Any, key: Any, value: Any, attn_mask: Any = None) -> Any:
-        query_type, key_type, value_type = (of_type(entry) for entry in net.input_types[:3])
-        rank = net.output_types[0].rank
-        query = net.broadcast(query, query_type.shape, rank)
-        key = net.broadcast(key, key_type.shape, rank)
-        value = net.broadcast(value, value_type.shape, rank)
-        matrix = net.trt.MatrixOperation
-        # Scaling the query instead of the products keeps them within fp16's range.
-        query = net.elementwise("PROD", query, net.constant(self._factor(query_type), shape=(1,) * rank))
-        scores = net.add_matrix_multiply(query, matrix.NONE, key, matrix.TRANSPOSE).get_output(0)
-        scores = _as_fp32(net, scores)
-        shares = self._shares(net, scores, attn_mask, rank)
-        if net.dtype is not DataType.FP32:
-            shares = net.cast(shares, net.dtype)
-        return net.add_matrix_multiply(shares, matrix.NONE, value, matrix.NONE)
+    def _shapes(self, net: Net | OnnxNet) -> tuple[Shape, ...]:
+        """The shapes of query, key, value and mask with ones in front, up to one rank."""
+        rank = max(of_type(entry).rank for entry in net.input_types[:3])
+        return tuple((_ONE,) * (rank - entry.rank) + entry.shape for entry in net.input_types if entry is not None)
 
-    def _factor(self, query: TensorType) -> float:
-        return float(query.shape[-1].value ** -0.5) if self.scale is None else self.scale
+    def _grouped_shapes(self, net: Net | OnnxNet) -> tuple[Shape, ...]:
+        """As `_shapes`, but heads that share a key stand on an axis of their own, along which the key broadcasts."""
+        shapes = self._shapes(net)
+        groups = self._groups(*map(of_type, net.input_types[:3]))
+        if groups == 1:
+            return shapes
+        return tuple(_grouped(shape, groups, apart=position in (0, 3)) for position, shape in enumerate(shapes))
 
-    def _shares(self, net: Net, scores: Any, attn_mask: Any, rank: int) -> Any:
-        """How much each query takes of each value, in fp32: [..., L, S]."""
-        last = rank - 1
-        if self.is_causal:
-            future = _is_future(net, rank, of_type(net.input_types[0]).shape[-2], of_type(net.input_types[1]).shape[-2])
-            return softmax(net, _select(net, future, _number(net, LOWEST, rank), scores), last)
-        if attn_mask is None:
-            return softmax(net, scores, last)
-        mask_type = of_type(net.input_types[3])
-        mask = net.broadcast(attn_mask, mask_type.shape, rank)
-        if mask_type.dtype is not DataType.BOOL:
-            return softmax(net, net.elementwise("SUM", scores, _as_fp32(net, mask)), last)
-        shares = softmax(net, _select(net, mask, scores, _number(net, LOWEST, rank)), last)
-        # Where no key takes part the softmax spreads over all; PyTorch gives zeros.
-        return _select(net, mask, shares, _number(net, 0.0, rank))
+    def _attention(self, shapes: tuple[Shape, ...]) -> Attention:
+        query, key, value = shapes[:3]
+        scale = float(query[-1].value ** -0.5) if self.scale is None else self.scale
+        return Attention(query, key, value, scale, self.is_causal, self.softcap)
 
+    def _masks(self, net: Net | OnnxNet, tensors: list[Any], shapes: tuple[Shape, ...]) -> list[Mask]:
+        dtype = of_type(net.input_types[3]).dtype if len(tensors) > 3 else DataType.BOOL
+        return [Mask(mask, shape, dtype, keeps=True) for mask, shape in zip(tensors[3:], shapes[3:], strict=True)]
 
-def _as_fp32(net: Net, x: Any) -> Any:
-    return x if net.dtype is DataType.FP32 else net.cast(x, DataType.FP32)
+    def to_tensorrt(self, net: Net, *inputs: Any) -> Any:
+        y_type = net.output_types[0]
+        types = [entry for entry in net.input_types if entry is not None]
+        given = [x for x in inputs if x is not None]
+        shapes = self._shapes(net)
+        attention = self._attention(shapes)
+        if not attention.is_native(net, self._masks(net, given, shapes)):
+            shapes = self._grouped_shapes(net)
+            attention = self._attention(shapes)
+        tensors = [
+            x if shape == entry.shape else net.reshape(x, entry.shape, shape)
+            for x, entry, shape in zip(given, types, shapes, strict=True)
+        ]
+        result = attention.to_tensorrt(net, tensors[:3], self._masks(net, tensors, shapes))
+        return result if len(shapes[0]) == y_type.rank else net.reshape(result, _attended(shapes), y_type.shape)
 
-
-def _select(net: Net, condition: Any, chosen: Any, otherwise: Any) -> Any:
-    return net.add_select(condition, chosen, otherwise).get_output(0)
-
-
-def _number(net: Net, value: float, rank: int) -> Any:
-    return net.constant(value, DataType.FP32, (1,) * rank)
-
-
-def _is_future(net: Net, rank: int, rows: Dim, columns: Dim) -> Any:
-    """Whether a column's number is above its row's: [1, ..., rows, columns]."""
-    return net.elementwise("LESS", _count(net, rank, -2, rows), _count(net, rank, -1, columns))
+    def to_onnx(self, net: OnnxNet, *inputs: str | None) -> str:
+        y_type = net.output_types[0]
+        types = [entry for entry in net.input_types if entry is not None]
+        given = [x for x in inputs if x is not None]
+        shapes = self._grouped_shapes(net)
+        tensors = [
+            x if shape == entry.shape else net.reshape(x, shape)
+            for x, entry, shape in zip(given, types, shapes, strict=True)
+        ]
+        result = self._attention(shapes).to_onnx(net, tensors[:3], self._masks(net, tensors, shapes))
+        return result if len(shapes[0]) == y_type.rank else net.reshape(result, y_type.shape)
 
 
-def _count(net: Net, rank: int, axis: int, size: Dim) -> Any:
-    """0, 1, 2, ... along one axis: the beginning of a constant that is long enough for the largest size."""
-    longest = max(size.sizes)
-    at = rank + axis
-    numbers = net.constant(list(range(longest)), DataType.INT32, tuple(longest if i == at else 1 for i in range(rank)))
-    if size.is_static:
-        return numbers
-    wanted = tuple(size if i == at else Dim.of(1) for i in range(rank))
-    return net.slice(numbers, (Dim.of(0),) * rank, wanted, (1,) * rank)
+def _grouped(shape: Shape, groups: int, *, apart: bool) -> Shape:
+    """A shape whose heads are [heads of the key, heads that share it]; those that are all the same are a one."""
+    heads = shape[-3]
+    if not apart or heads.is_one:
+        return (*shape[:-2], _ONE, *shape[-2:])
+    return (*shape[:-3], heads // groups, Dim.of(groups), *shape[-2:])
+
+
+def _attended(shapes: tuple[Shape, ...]) -> Shape:
+    """The shape of what comes out of the two products."""
+    query, key, value = shapes[:3]
+    batch = broadcast_shapes("attention", query[:-2], key[:-2], value[:-2])
+    return (*batch, query[-2], value[-1])

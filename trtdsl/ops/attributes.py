@@ -130,6 +130,21 @@ class Choice(AttributeType[str]):
         return "one of " + ", ".join(self.names)
 
 
+class Text(AttributeType[str]):
+    """Words that the op reads itself."""
+
+    def schema(self) -> Schema:
+        return {"type": "string"}
+
+    def parse(self, value: object, dims: Dims) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"expected {self.describe()}, got {show(value)}")
+        return value
+
+    def describe(self) -> str:
+        return "text"
+
+
 class DType(AttributeType[DataType]):
     """An element type, optionally limited to some."""
 
@@ -271,6 +286,27 @@ class DimOrList(AttributeType["Dim | tuple[Dim, ...]"]):
 
     def describe(self) -> str:
         return self._both.describe()
+
+
+class Number(AttributeType["Dim | float"]):
+    """A number: a Dim for whole ones and for dimensions, a float for others."""
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "number"}, {"type": "string"}]}
+
+    def parse(self, value: object, dims: Dims) -> Dim | float:
+        if isinstance(value, float):
+            return Float().parse(value, dims)
+        if isinstance(value, (int, str, Dim)) and not isinstance(value, bool):
+            return parse_dim(value, dims, ANY_SIGN)
+        raise ValueError(f"expected {self.describe()}, got {show(value)}")
+
+    def describe(self) -> str:
+        return "a number or a dimension"
+
+
+ANY_SIGN = -(2**31)
+"""A minimum for sizes that may be negative."""
 
 
 def parse_dim(value: object, dims: Dims, minimum: int = 0) -> Dim:

@@ -41,12 +41,23 @@ LAYER_KEYS = ("op", "name", "in", "out", "when", "repeat", "index", "precision",
 class OpError(Exception):
     """What an op finds wrong with its inputs or parameters; the infer stage adds the place.
 
-    `at` names the parameter (or `in`) that is to blame, for the caret.
+    `at` names the parameter (or `in`) that is to blame, for the caret; `code` the kind of problem, where the stage does
+    not know it.
     """
 
-    def __init__(self, message: str, *, at: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, at: str | None = None, hint: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
-        self.message, self.at, self.hint = message, at, hint
+        self.message, self.at, self.hint, self.code = message, at, hint, code
+
+
+class OpErrors(OpError):
+    """Several such findings of one layer."""
+
+    def __init__(self, errors: Sequence[OpError]) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = tuple(errors)
 
 
 class Policy(Enum):
@@ -58,6 +69,8 @@ class Policy(Enum):
     """As COMPUTE outside, but computed in fp32 unless the layer itself asks for less."""
     TRANSPARENT = auto()
     """Moves elements without computing: keeps the type of its first input."""
+    AS_GIVEN = auto()
+    """Takes its inputs as they come and says itself what its outputs are; as COMPUTE if the layer has a precision."""
 
 
 class _Required(Enum):
@@ -100,7 +113,8 @@ class WeightParameter:
 
     `optional` weights may be switched off in YAML (`bias: false`), or are off by themselves unless given
     (`default=False`); `when` names a boolean attribute that decides. Only weights with `floats=False` may be integers.
-    `initial` fills a weight that is made up for want of a file; None stands for random numbers.
+    `initial` fills a weight that is made up for want of a file; None stands for random numbers. `key` is what stands
+    behind the layer's name in a weights file, where that is not the weight's own name.
     """
 
     help: str
@@ -109,6 +123,7 @@ class WeightParameter:
     when: str | None = None
     floats: bool = True
     initial: float | None = None
+    key: str = ""
     name: str = field(default="", init=False)
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -149,9 +164,10 @@ def weight(
     when: str | None = None,
     floats: bool = True,
     initial: float | None = None,
+    key: str = "",
 ) -> WeightParameter:
     """Declare a weight, whose key defaults to `<layer>.<name>`; the arguments are those of WeightParameter."""
-    return WeightParameter(help, optional, default, when, floats, initial)
+    return WeightParameter(help, optional, default, when, floats, initial, key)
 
 
 def tensor(
@@ -169,12 +185,27 @@ class Op:
     policy: ClassVar[Policy] = Policy.COMPUTE
     example: ClassVar[str] = ""
     """One YAML layer that uses the op, for the reference pages."""
+    example_inputs: ClassVar[str] = "{x: [1, 8, 32, 32]}"
+    """The inputs of a network that is nothing but the example, as YAML has them."""
     no_onnx: ClassVar[str] = ""
     """Why ONNX cannot say this op, for those without `to_onnx`."""
+    plugin: ClassVar[str] = ""
+    """The plugin of TensorRT's that this op is built of, for those that runtimes without plugins refuse."""
+
+    is_open: ClassVar[bool] = False
+    """Whether layers may have parameters that are not declared."""
+    reads_sizes: ClassVar[bool] = False
+    """Whether all that counts of the input is how large it is."""
+    reads_previous: ClassVar[bool] = True
+    """Whether a layer without `in` reads the layer before it."""
 
     attributes: ClassVar[Mapping[str, Attribute[Any]]] = {}
     weight_parameters: ClassVar[Mapping[str, WeightParameter]] = {}
     inputs: ClassVar[tuple[Input, ...]] = ()
+    bodies: ClassVar[tuple[str, ...]] = ()
+    """The keys of the layers inside, for the ops of control flow; `infer_bodies` then stands for `infer`."""
+    structure: ClassVar[Mapping[str, str]] = {}
+    """For those, the keys in YAML that say what goes into the bodies and comes out of them, with a few words each."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -197,6 +228,10 @@ class Op:
         self.values: Mapping[str, Any] = given
         self.weights: tuple[str, ...] = ()
         self.weights = tuple(self.default_weights() if weights is None else weights)
+
+    def declared_weights(self) -> Mapping[str, WeightParameter]:
+        """The weights that this use may have; the class's unless parameters name them."""
+        return self.weight_parameters
 
     def default_weights(self) -> list[str]:
         """The weights that this use has when YAML says nothing of them."""
@@ -229,6 +264,26 @@ class Op:
         """As `infer`, for the few ops whose outputs depend on the weights they are given."""
         return self.infer(*inputs)
 
+    def body_inputs(self, *inputs: Any) -> Mapping[str, tuple[TensorType, ...]]:
+        """The types of the tensors that each body is given. Raises OpError."""
+        return dict.fromkeys(self.bodies, ())
+
+    def body_results(
+        self, found: Mapping[str, tuple[TensorType, ...]], precision: DataType, *inputs: Any
+    ) -> Mapping[str, tuple[DataType, ...]]:
+        """The element types that the outputs of each body have to have, which came out as `found`.
+
+        Only float types may differ from those found; the typing pass casts them.
+        """
+        return {name: tuple(entry.dtype for entry in types) for name, types in found.items()}
+
+    def infer_bodies(self, found: Mapping[str, tuple[TensorType, ...]], *inputs: Any) -> tuple[TensorType, ...]:
+        """The output types, from what comes out of each body.
+
+        Raises OpError, whose `at` may be an output of a body: `then:0`.
+        """
+        raise NotImplementedError(self.kind)
+
     def weight_shapes(self, *inputs: Any) -> dict[str, tuple[int, ...] | None]:
         """The shape of every weight that is present, for these input types; None where any shape will do."""
         return {}
@@ -253,6 +308,7 @@ __all__ = [
     "OnnxNet",
     "Op",
     "OpError",
+    "OpErrors",
     "Policy",
     "WeightParameter",
     "attribute",

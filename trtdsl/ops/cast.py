@@ -17,7 +17,9 @@ class Cast(Op):
     example = "{op: cast, dtype: fp16}"
     x = tensor(ANY)
     dtype = attribute(
-        DType(DataType.FP32, DataType.FP16, DataType.BF16, DataType.INT64, DataType.INT32, DataType.BOOL),
+        DType(
+            DataType.FP32, DataType.FP16, DataType.BF16, DataType.INT64, DataType.INT32, DataType.UINT8, DataType.BOOL
+        ),
         help="the type to convert to",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trtdsl.ops._spatial import (
+    OnnxWindow,
     Plane,
     check_divides,
     extents,
@@ -16,7 +17,7 @@ from trtdsl.ops._spatial import (
     window_count,
 )
 from trtdsl.ops.attributes import Int, Ints, Padding, Pairs
-from trtdsl.ops.base import Net, Op, OpError, attribute, tensor
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, attribute, tensor
 from trtdsl.ops.base import weight as declare_weight
 from trtdsl.types import FLOATS, DataType, Dim, TensorType
 
@@ -28,6 +29,7 @@ class Conv(Op):
     """
 
     kind = "conv"
+    aliases = ("convolution",)
     example = "{op: conv, out_channels: 64, kernel_size: 3, padding: 1}"
     x = tensor(FLOATS, help="[batch, channels, ...] with 1 to 3 spatial axes")
     out_channels = attribute(Int(minimum=1), help="channels of the output")
@@ -71,6 +73,20 @@ class Conv(Op):
         plane.pad(layer, self.padding)
         return plane.leave(layer)
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        window = OnnxWindow(net, self.kernel_size, self.stride, self.dilation)
+        x, padding = window.pad(x, self.padding)
+        return net.node(
+            "Conv",
+            x,
+            net.weight("weight"),
+            net.weight("bias") if self.bias else None,
+            dilations=per_axis(self.dilation, window.rank, "dilation"),
+            group=self.groups,
+            **window.attributes,
+            **padding,
+        )
+
 
 class Deconv(Op):
     """Transposed convolution, as torch.nn.ConvTranspose1d, ConvTranspose2d and ConvTranspose3d.
@@ -80,7 +96,7 @@ class Deconv(Op):
     """
 
     kind = "deconv"
-    aliases = ("conv_transpose",)
+    aliases = ("conv_transpose", "deconvolution")
     example = "{op: deconv, out_channels: 64, kernel_size: 3, stride: 2, padding: 1, output_padding: 1}"
     x = tensor(FLOATS, help="[batch, channels, ...] with 1 to 3 spatial axes")
     out_channels = attribute(Int(minimum=1), help="channels of the output")
@@ -146,21 +162,39 @@ class Deconv(Op):
                 f"{net.runtime} does not deconvolve in bf16", at="precision", hint="ask for fp16 or fp32 on this layer"
             )
         plane = Plane(net)
-        kernel = per_axis(self.kernel_size, plane.rank, "kernel_size")
-        steps = per_axis(self.dilation, plane.rank, "dilation")
+        gaps, steps = (1,) * plane.rank, per_axis(self.dilation, plane.rank, "dilation")
+        if max(self.stride) > 1 and max(steps) > 1:
+            # Not every TensorRT does both at once: zeros between the taps do the same as a dilation.
+            gaps, steps = steps, gaps
+        kernel = extents(self.kernel_size, gaps, plane.rank)
         cuts = self._cuts(plane.rank)
         # TensorRT cannot add to the output: taps of zero after the kernel make room for it.
         taps = tuple(-(min(after, 0) // step) for (_, after), step in zip(cuts, steps, strict=True))
         cuts = tuple((cut[0], cut[1] + more * step) for cut, more, step in zip(cuts, taps, steps, strict=True))
         kernel = tuple(size + more for size, more in zip(kernel, taps, strict=True))
         window = plane.spread(kernel, "kernel_size", 1)
-        weights = _with_taps(net, taps) if any(taps) else net.weights("weight")
+        weights = _spread(net, gaps, kernel) if any(taps) or max(gaps) > 1 else net.weights("weight")
         layer = net.add_deconvolution_nd(plane.enter(x), self.out_channels, window, weights, net.weights("bias"))
         layer.stride_nd = plane.spread(self.stride, "stride", 1)
         layer.dilation_nd = plane.spread(steps, "dilation", 1)
         layer.num_groups = self.groups
         plane.pad(layer, cuts)
         return plane.leave(layer)
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        window = OnnxWindow(net, self.kernel_size, self.stride, self.dilation)
+        cuts = self._cuts(window.rank)
+        return net.node(
+            "ConvTranspose",
+            x,
+            net.weight("weight"),
+            net.weight("bias") if self.bias else None,
+            dilations=per_axis(self.dilation, window.rank, "dilation"),
+            group=self.groups,
+            pads=(*(before for before, _ in cuts), *(max(after, 0) for _, after in cuts)),
+            output_padding=tuple(-min(after, 0) for _, after in cuts),
+            **window.attributes,
+        )
 
 
 def _same_cut(total: int, padding: str) -> tuple[int, int]:
@@ -171,8 +205,12 @@ def _same_cut(total: int, padding: str) -> tuple[int, int]:
     return (half, total - half) if padding == "same" else (total - half, half)
 
 
-def _with_taps(net: Net, taps: tuple[int, ...]) -> Any:
-    """The kernel with so many zeros after each axis."""
+def _spread(net: Net, gaps: tuple[int, ...], kernel: tuple[int, ...]) -> Any:
+    """The weight with its taps `gaps` apart in a kernel of another size, zeros in all other places."""
     import numpy as np
 
-    return net.typed_weights(np.pad(net.weight_array("weight"), ((0, 0), (0, 0), *((0, more) for more in taps))))
+    array = net.weight_array("weight")
+    wide = np.zeros((*array.shape[:2], *kernel), array.dtype)
+    places = tuple(slice(0, count * gap, gap) for count, gap in zip(array.shape[2:], gaps, strict=True))
+    wide[(slice(None), slice(None), *places)] = array
+    return net.typed_weights(wide)

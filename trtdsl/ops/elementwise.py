@@ -1,115 +1,111 @@
-"""Arithmetic on elements: of one tensor, of two that broadcast, and sums of any number."""
+"""Arithmetic on two tensors that broadcast, and sums of any number."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from trtdsl.ops._axes import common_dtype, of_type
+from trtdsl.ops._binary import HELP_X, HELP_Y, Binary
 from trtdsl.ops._broadcast import broadcast_shapes
-from trtdsl.ops._ranges import check_elements
-from trtdsl.ops.base import Net, Op, OpError, tensor
-from trtdsl.ops.base import weight as declare_weight
-from trtdsl.types import FLOATS, NUMBERS, DataType, Dim, TensorType
-
-if TYPE_CHECKING:
-    from trtdsl.weights import Weight
+from trtdsl.ops.base import Net, OnnxNet, Op, tensor
+from trtdsl.ops.unary import magnitude, sign
+from trtdsl.types import FLOATS, NUMBERS, TensorType
 
 
-class _Binary(Op):
-    """An operation on two operands that broadcast; the second is a tensor, or a weight or number.
-
-    `operation` is the member of TensorRT's ElementWiseOperation that computes it.
-    """
-
-    operation: ClassVar[str]
-    x = tensor(NUMBERS, help="the first operand")
-    y = tensor(NUMBERS, optional=True, help="the second operand, unless `other` gives it")
-    other = declare_weight(
-        "the second operand, of any shape that broadcasts; instead of a second input",
-        default=False,
-        floats=False,
-        initial=1.0,
-    )
-
-    def infer_with(self, weights: Mapping[str, Weight], x: TensorType, y: TensorType | None = None) -> TensorType:
-        if (y is None) != self.other:
-            found = "both a second input and `other`" if self.other else "one"
-            raise OpError(
-                f"{self.kind} takes two operands, it has {found}",
-                at="other" if self.other else "in",
-                hint=None if self.other else f"`in: [a, b]`, or `other: 0.5` to {self.kind} a number or weight",
-            )
-        if y is not None:
-            shape = broadcast_shapes(self.kind, x.shape, y.shape)
-            return TensorType(common_dtype(self.kind, (x, y)), shape)
-        return self._with_weight(x, weights["other"])
-
-    def _with_weight(self, x: TensorType, other: Weight) -> TensorType:
-        if other.dtype not in NUMBERS or (other.dtype.is_float and not x.dtype.is_float):
-            raise OpError(f"`other` is {other.dtype}, the input is {x.dtype}", at="other")
-        check_elements(other, x.dtype, "other")
-        return x.with_shape(broadcast_shapes(self.kind, x.shape, tuple(map(Dim.of, other.natural_shape))))
-
-    def weight_shapes(self, x: TensorType, y: TensorType | None = None) -> dict[str, tuple[int, ...] | None]:
-        return {"other": None}
-
-    def to_tensorrt(self, net: Net, x: Any, y: Any = None) -> Any:
-        rank = net.output_types[0].rank
-        x_type = of_type(net.input_types[0])
-        if self.other:
-            y = _operand(net, "other", x_type.dtype, rank)
-        else:
-            y = net.broadcast(y, of_type(net.input_types[1]).shape, rank)
-        return net.elementwise(self.operation, net.broadcast(x, x_type.shape, rank), y)
-
-
-def _operand(net: Net, name: str, dtype: DataType, rank: int) -> Any:
-    """A weight as a tensor of the given type and rank."""
-    stored = net.weight_type(name)
-    shape = (1,) * (rank - stored.rank) + tuple(dim.value for dim in stored.shape)
-    if stored.dtype is dtype:
-        return net.weight_tensor(name, shape)
-    return net.constant(net.weight_array(name), dtype, shape)
-
-
-class Add(_Binary):
+class Add(Binary):
     """`x + y`, as torch.add."""
 
     kind = "add"
     example = "{op: add, in: [left, right]}"
+    example_inputs = "{left: [1, 8, 32, 32], right: [1, 8, 32, 32]}"
     operation = "SUM"
+    onnx_operator = "Add"
 
 
-class Sub(_Binary):
+class Sub(Binary):
     """`x - y`, as torch.sub."""
 
     kind = "sub"
     example = "{op: sub, in: [left, right]}"
+    example_inputs = "{left: [1, 8, 32, 32], right: [1, 8, 32, 32]}"
     operation = "SUB"
+    onnx_operator = "Sub"
 
 
-class Mul(_Binary):
+class Mul(Binary):
     """`x * y`, as torch.mul."""
 
     kind = "mul"
     example = "{op: mul, other: 0.5}"
     operation = "PROD"
+    onnx_operator = "Mul"
 
 
-class _FloatBinary(_Binary):
+class _FloatBinary(Binary):
     """An operation whose operands are floats: of integers it would not give integers."""
 
-    x = tensor(FLOATS, help="the first operand")
-    y = tensor(FLOATS, optional=True, help="the second operand, unless `other` gives it")
+    x = tensor(FLOATS, help=HELP_X)
+    y = tensor(FLOATS, optional=True, help=HELP_Y)
 
 
 class Div(_FloatBinary):
-    """`x / y`, as torch.div."""
+    """`x / y`, as torch.div; `floor_div` divides integers."""
 
     kind = "div"
     example = "{op: div, other: 255}"
     operation = "DIV"
+    onnx_operator = "Div"
+
+
+class FloorDiv(Binary):
+    """`x / y` rounded down to a whole number, as torch.floor_divide and Python's `//`; of integers too."""
+
+    kind = "floor_div"
+    aliases = ("floor_divide",)
+    example = "{op: floor_div, other: 2}"
+    operation = "FLOOR_DIV"
+
+    def combine_onnx(self, net: OnnxNet, x: str, y: str) -> str:
+        if of_type(net.input_types[0]).dtype.is_float:
+            return net.node("Floor", net.node("Div", x, y))
+        # ONNX rounds quotients of integers towards zero, so the remainder goes first.
+        return net.node("Div", net.node("Sub", x, net.node("Mod", x, y)), y)
+
+
+class Mod(Binary):
+    """What is left of `x` after `floor_div` by `y`, with the sign of `y`, as torch.remainder and Python's `%`."""
+
+    kind = "mod"
+    aliases = ("remainder",)
+    example = "{op: mod, other: 2}"
+
+    def combine(self, net: Net, x: Any, y: Any) -> Any:
+        return _remainder(net, x, y)
+
+    def combine_onnx(self, net: OnnxNet, x: str, y: str) -> str:
+        if not of_type(net.input_types[0]).dtype.is_float:
+            return net.node("Mod", x, y)
+        # ONNX's Mod of floats takes the sign of x.
+        return net.node("Sub", x, net.node("Mul", net.node("Floor", net.node("Div", x, y)), y))
+
+
+class Fmod(Binary):
+    """What is left of `x` after division by `y`, rounded towards zero, with the sign of `x`, as torch.fmod and C."""
+
+    kind = "fmod"
+    example = "{op: fmod, other: 2}"
+
+    def combine(self, net: Net, x: Any, y: Any) -> Any:
+        dtype, rank = net.output_types[0].dtype, net.output_types[0].rank
+        size = _remainder(net, magnitude(net, x, dtype, rank), magnitude(net, y, dtype, rank))
+        return net.elementwise("PROD", sign(net, x, dtype, rank), size)
+
+    def combine_onnx(self, net: OnnxNet, x: str, y: str) -> str:
+        return net.node("Mod", x, y, fmod=1)
+
+
+def _remainder(net: Net, x: Any, y: Any) -> Any:
+    return net.elementwise("SUB", x, net.elementwise("PROD", net.elementwise("FLOOR_DIV", x, y), y))
 
 
 class Pow(_FloatBinary):
@@ -118,29 +114,38 @@ class Pow(_FloatBinary):
     kind = "pow"
     example = "{op: pow, other: 2}"
     operation = "POW"
+    onnx_operator = "Pow"
 
 
-class Min(_Binary):
+class Min(Binary):
     """The smaller of two elements, as torch.minimum."""
 
     kind = "min"
+    aliases = ("minimum",)
     example = "{op: min, in: [left, right]}"
+    example_inputs = "{left: [1, 8, 32, 32], right: [1, 8, 32, 32]}"
     operation = "MIN"
+    onnx_operator = "Min"
 
 
-class Max(_Binary):
+class Max(Binary):
     """The larger of two elements, as torch.maximum."""
 
     kind = "max"
+    aliases = ("maximum",)
     example = "{op: max, in: [left, right]}"
+    example_inputs = "{left: [1, 8, 32, 32], right: [1, 8, 32, 32]}"
     operation = "MAX"
+    onnx_operator = "Max"
 
 
 class Sum(Op):
     """The sum of any number of tensors that broadcast, added from the left."""
 
     kind = "sum"
+    aliases = ("add_n", "addn")
     example = "{op: sum, in: [first, second, third]}"
+    example_inputs = "{first: [1, 64], second: [1, 64], third: [1, 64]}"
     x = tensor(NUMBERS, variadic=True, help="the summands")
 
     def infer(self, *inputs: TensorType) -> TensorType:
@@ -156,73 +161,9 @@ class Sum(Op):
             total = net.elementwise("SUM", total, summand)
         return total
 
-
-class _Unary(Op):
-    """A function of each element; `operation` is the member of TensorRT's UnaryOperation that computes it."""
-
-    operation: ClassVar[str]
-    x = tensor(FLOATS)
-
-    def infer(self, x: TensorType) -> TensorType:
-        return x
-
-    def to_tensorrt(self, net: Net, x: Any) -> Any:
-        return net.unary(self.operation, x)
-
-
-class Abs(_Unary):
-    """The absolute value, as torch.abs."""
-
-    kind = "abs"
-    example = "abs"
-    operation = "ABS"
-    x = tensor(NUMBERS)
-
-
-class Neg(_Unary):
-    """`-x`, as torch.neg."""
-
-    kind = "neg"
-    example = "neg"
-    operation = "NEG"
-    x = tensor(NUMBERS)
-
-
-class Exp(_Unary):
-    """e to the power of `x`, as torch.exp."""
-
-    kind = "exp"
-    example = "exp"
-    operation = "EXP"
-
-
-class Log(_Unary):
-    """The natural logarithm, as torch.log."""
-
-    kind = "log"
-    example = "log"
-    operation = "LOG"
-
-
-class Sqrt(_Unary):
-    """The square root, as torch.sqrt."""
-
-    kind = "sqrt"
-    example = "sqrt"
-    operation = "SQRT"
-
-
-class Erf(_Unary):
-    """The error function, as torch.erf."""
-
-    kind = "erf"
-    example = "erf"
-    operation = "ERF"
-
-
-class Reciprocal(_Unary):
-    """`1 / x`, as torch.reciprocal."""
-
-    kind = "reciprocal"
-    example = "reciprocal"
-    operation = "RECIP"
+    def to_onnx(self, net: OnnxNet, *inputs: str) -> str:
+        # ONNX's own Sum is of floats only.
+        total, *rest = inputs
+        for summand in rest:
+            total = net.node("Add", total, summand)
+        return total

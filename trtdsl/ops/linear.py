@@ -7,7 +7,7 @@ from typing import Any
 from trtdsl.ops._axes import of_type
 from trtdsl.ops._broadcast import broadcast_shapes
 from trtdsl.ops.attributes import Bool, Int
-from trtdsl.ops.base import Net, Op, OpError, attribute, tensor
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, attribute, tensor
 from trtdsl.ops.base import weight as declare_weight
 from trtdsl.types import FLOATS, Dim, Shape, TensorType, format_shape
 
@@ -16,6 +16,7 @@ class Linear(Op):
     """`x weight^T + bias` on the last axis, as torch.nn.Linear; inputs may have any rank from 1."""
 
     kind = "linear"
+    aliases = ("fc", "fully_connected")
     example = "{op: linear, out_features: 1000}"
     x = tensor(FLOATS, help="[..., in_features]")
     out_features = attribute(Int(minimum=1), help="size of the output's last axis")
@@ -49,6 +50,12 @@ class Linear(Op):
             product = net.elementwise("SUM", product, bias)
         return net.reshape(product, (Dim.of(1), *y_type.shape), y_type.shape) if x_type.rank == 1 else product
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        if of_type(net.input_types[0]).rank == 2:
+            return net.node("Gemm", x, net.weight("weight"), net.weight("bias") if self.bias else None, transB=1)
+        product = net.node("MatMul", x, net.transpose(net.weight("weight"), (1, 0)))
+        return net.node("Add", product, net.weight("bias")) if self.bias else product
+
 
 class MatMul(Op):
     """Product of two tensors' last two axes, as torch.matmul: the axes before them broadcast.
@@ -58,6 +65,7 @@ class MatMul(Op):
 
     kind = "matmul"
     example = "{op: matmul, in: [queries, keys], transpose_b: true}"
+    example_inputs = "{queries: [1, 12, 64, 32], keys: [1, 12, 64, 32]}"
     a = tensor(FLOATS, help="[..., n, k], or [k]")
     b = tensor(FLOATS, help="[..., k, m], or [k]")
     transpose_a = attribute(Bool(), default=False, help="exchange the last two axes of the first input")
@@ -102,6 +110,17 @@ class MatMul(Op):
         if a_type.rank == 1:
             full.insert(len(full) - 1, Dim.of(1))
         return net.reshape(product.get_output(0), tuple(full), y_type.shape)
+
+    def to_onnx(self, net: OnnxNet, a: str, b: str) -> str:
+        a_type, b_type = map(of_type, net.input_types)
+        left = net.transpose(a, _exchanged(a_type.rank)) if self.transpose_a else a
+        right = net.transpose(b, _exchanged(b_type.rank)) if self.transpose_b else b
+        return net.node("MatMul", left, right)
+
+
+def _exchanged(rank: int) -> tuple[int, ...]:
+    """The permutation that exchanges the last two axes."""
+    return (*range(rank - 2), rank - 1, rank - 2)
 
 
 def _matrix(shape: Shape, transposed: bool, *, row: bool) -> tuple[Dim, Dim]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trtdsl.types import DataType, Shape, TensorType
+from trtdsl.types import DataType, Dim, Shape, TensorType
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from trtdsl.ops.raw import RawLayer
 
 
 class Abilities(Protocol):
@@ -19,6 +22,16 @@ class Abilities(Protocol):
         ...
 
     @property
+    def has_isnan(self) -> bool:
+        """Whether there is a unary operation that finds NaN."""
+        ...
+
+    @property
+    def has_typed_quantization(self) -> bool:
+        """Whether quantisation has types to choose from, fp8 as well as int8, and dequantisation those of floats."""
+        ...
+
+    @property
     def has_bf16_deconvolution(self) -> bool:
         """Whether deconvolutions may compute in bf16."""
         ...
@@ -26,6 +39,31 @@ class Abilities(Protocol):
     @property
     def has_bool_padding(self) -> bool:
         """Whether slices of booleans may reach beyond their input."""
+        ...
+
+    @property
+    def has_data_dependent_sizes(self) -> bool:
+        """Whether there are kernels whose outputs are as large as the data make them."""
+        ...
+
+    @property
+    def has_typed_fill(self) -> bool:
+        """Whether a fill layer is told its element type."""
+        ...
+
+    @property
+    def shape_dtype(self) -> DataType:
+        """The element type of shape tensors."""
+        ...
+
+    @property
+    def has_integer_topk(self) -> bool:
+        """Whether the largest integers can be picked."""
+        ...
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether there is an attention of one piece for networks of any kind that the builder takes."""
         ...
 
 
@@ -53,8 +91,16 @@ class Net(Protocol):
 
     def __getattr__(self, method: str) -> Any: ...
 
+    def raw(self, layer: RawLayer, tensors: tuple[Any, ...]) -> Any:
+        """Call the method of a raw layer, with what YAML gives turned into what the method takes. Raises OpErrors."""
+        ...
+
     def has(self, method: str) -> bool:
         """Whether this TensorRT's network has that `add_*` method."""
+        ...
+
+    def plugin(self, name: str, version: str, inputs: Sequence[Any], fields: Mapping[str, int | float]) -> Any:
+        """The layer of a plugin from TensorRT's registry, its fields of 32 bits. Raises OpError where there is none."""
         ...
 
     def weight_array(self, name: str) -> np.ndarray[Any, Any]:
@@ -131,6 +177,31 @@ class Net(Protocol):
         """A slice layer; `mode` is a member of `SampleMode`, `fill` the scalar tensor that the mode `FILL` puts in."""
         ...
 
+    def data_behind(self, position: int) -> str | None:
+        """The network input whose elements, not only its sizes, an input of this layer is computed from, if any."""
+        ...
+
     def reduce(self, operation: str, x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
         """`operation` is a member of `ReduceOperation`."""
+        ...
+
+    def size_scalar(self, size: Dim) -> Any:
+        """An int32 tensor of rank 0 that holds a size."""
+        ...
+
+    def loop(self) -> Any:
+        """A new ILoop, whose own `add_*` are checked as the network's are."""
+        ...
+
+    def conditional(self) -> Any:
+        """A new IIfConditional, likewise."""
+        ...
+
+    def body(
+        self, name: str, inputs: tuple[Any, ...] = (), enter: Callable[[str, Any], Any] | None = None
+    ) -> tuple[Any, ...]:
+        """Add the layers of one of this layer's bodies, given these tensors; gives those that come out.
+
+        `enter` makes of each tensor from outside, of which the name is given as well, the one that the layers read.
+        """
         ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trtdsl.ops._axes import of_type
 from trtdsl.ops._spatial import check_divides, spatial_rank, static_channels
 from trtdsl.ops.attributes import Bool, Float, Int, Ints, Maybe
-from trtdsl.ops.base import Net, Op, OpError, Policy, attribute, tensor
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, Policy, attribute, tensor
 from trtdsl.ops.base import weight as declare_weight
 from trtdsl.types import FLOATS, Dim, Shape, TensorType, format_shape, volume
 
@@ -26,6 +26,7 @@ class BatchNorm(Op):
     """
 
     kind = "batch_norm"
+    aliases = ("batchnorm",)
     example = "{op: batch_norm}"
     x = tensor(FLOATS, help="[batch, channels, ...] with up to 3 spatial axes")
     eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
@@ -56,6 +57,12 @@ class BatchNorm(Op):
         scaled = net.elementwise("PROD", x, net.constant(scale, shape=shape))
         return net.elementwise("SUM", scaled, net.constant(shift, shape=shape))
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        channels = static_channels(self.kind, of_type(net.input_types[0]))
+        scale, shift = _onnx_factors(net, self, (channels,))
+        mean, variance = net.weight("running_mean"), net.weight("running_var")
+        return net.node("BatchNormalization", x, scale, shift, mean, variance, epsilon=self.eps)
+
     def _fold(self, net: Net) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         import numpy as np
 
@@ -73,6 +80,7 @@ class InstanceNorm(Op):
     """
 
     kind = "instance_norm"
+    aliases = ("instancenorm",)
     policy = Policy.ACCUMULATE
     example = "{op: instance_norm}"
     x = tensor(FLOATS, help="[batch, channels, ...] with 1 to 3 spatial axes")
@@ -94,6 +102,10 @@ class InstanceNorm(Op):
         shape = (1, x_type.shape[1].value) + (1,) * (x_type.rank - 2)
         scale, shift = _factor(net, "weight", self.weight, shape, 1.0), _factor(net, "bias", self.bias, shape, 0.0)
         return _add_normalization(net, x, scale, shift, range(2, x_type.rank), self.eps)
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        channels = static_channels(self.kind, of_type(net.input_types[0]))
+        return net.node("InstanceNormalization", x, *_onnx_factors(net, self, (channels,)), epsilon=self.eps)
 
 
 class _LastAxesNorm(Op):
@@ -138,6 +150,7 @@ class LayerNorm(_LastAxesNorm):
     """Normalisation over the last axes, as torch.nn.LayerNorm: `(x - mean) / sqrt(variance + eps) * weight + bias`."""
 
     kind = "layer_norm"
+    aliases = ("layernorm",)
     example = "{op: layer_norm, eps: 1e-6}"
     bias = declare_weight(
         "[*normalized_shape], shift after normalisation", initial=0.0, optional=True, when="elementwise_affine"
@@ -152,13 +165,26 @@ class LayerNorm(_LastAxesNorm):
         scale, shift = _factor(net, "weight", self.weight, shape, 1.0), _factor(net, "bias", self.bias, shape, 0.0)
         return _add_normalization(net, x, scale, shift, range(first, x_type.rank), self.eps)
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        x_type = of_type(net.input_types[0])
+        normalized = self._normalized(x_type)
+        bias = net.weight("bias") if self.bias else None
+        if self.weight:
+            scale = net.weight("weight")
+        else:
+            scale = net.node("Expand", net.constant(1.0), net.shape_tensor(normalized))
+        axis = x_type.rank - len(normalized)
+        return net.node("LayerNormalization", x, scale, bias, axis=axis, epsilon=self.eps)
+
 
 class GroupNorm(Op):
     """Normalisation of groups of channels, each with its spatial axes, as torch.nn.GroupNorm."""
 
     kind = "group_norm"
+    aliases = ("groupnorm",)
     policy = Policy.ACCUMULATE
     example = "{op: group_norm, num_groups: 32}"
+    example_inputs = "{x: [1, 64, 32, 32]}"
     x = tensor(FLOATS, help="[batch, channels, ...]")
     num_groups = attribute(Int(minimum=1), help="groups that the channels are divided into")
     eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
@@ -177,22 +203,40 @@ class GroupNorm(Op):
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         x_type = of_type(net.input_types[0])
-        batch, channels, *spatial = x_type.shape
         groups = self.num_groups
         # TensorRT's own groups take a scale per group or one per channel, as the version has it: make each group a row.
-        rows: Shape = (batch, Dim.of(groups), volume(spatial) * (channels.value // groups))
+        rows = self._rows(x_type)
         ones, zeros = (
             net.constant([1.0] * groups, shape=(1, groups, 1)),
             net.constant([0.0] * groups, shape=(1, groups, 1)),
         )
         normalised = _add_normalization(net, net.reshape(x, x_type.shape, rows), ones, zeros, (2,), self.eps)
         result = net.reshape(normalised.get_output(0), rows, x_type.shape)
-        shape = (1, channels.value) + (1,) * len(spatial)
+        shape = self._channel_shape(x_type)
         if self.weight:
             result = net.elementwise("PROD", result, net.weight_tensor("weight", shape))
         if self.bias:
             result = net.elementwise("SUM", result, net.weight_tensor("bias", shape))
         return result
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        x_type = of_type(net.input_types[0])
+        ones, zeros = net.constant([1.0] * self.num_groups), net.constant([0.0] * self.num_groups)
+        rows = net.reshape(x, self._rows(x_type))
+        result = net.node("InstanceNormalization", rows, ones, zeros, epsilon=self.eps)
+        result = net.reshape(result, x_type.shape)
+        shape = self._channel_shape(x_type)
+        if self.weight:
+            result = net.node("Mul", result, net.weight("weight", shape))
+        return net.node("Add", result, net.weight("bias", shape)) if self.bias else result
+
+    def _rows(self, x: TensorType) -> Shape:
+        """The shape in which each group is a row."""
+        batch, channels, *spatial = x.shape
+        return batch, Dim.of(self.num_groups), volume(spatial) * (channels.value // self.num_groups)
+
+    def _channel_shape(self, x: TensorType) -> tuple[int, ...]:
+        return (1, x.shape[1].value) + (1,) * (x.rank - 2)
 
 
 class RMSNorm(_LastAxesNorm):
@@ -218,6 +262,14 @@ class RMSNorm(_LastAxesNorm):
         shape = (1,) * first + _static_sizes(self.kind, normalized)
         return net.elementwise("PROD", result, net.weight_tensor("weight", shape))
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        x_type = of_type(net.input_types[0])
+        normalized = self._normalized(x_type)
+        axes = tuple(range(x_type.rank - len(normalized), x_type.rank))
+        mean = net.reduce("ReduceMean", net.node("Mul", x, x), axes, True)
+        result = net.node("Div", x, net.node("Sqrt", net.node("Add", mean, net.constant(self.eps))))
+        return net.node("Mul", result, net.weight("weight")) if self.weight else result
+
 
 def _static_sizes(kind: str, normalized: Shape) -> tuple[int, ...]:
     for dim in normalized:
@@ -232,6 +284,17 @@ def _static_sizes(kind: str, normalized: Shape) -> tuple[int, ...]:
 def _factor(net: Net, name: str, present: bool, shape: tuple[int, ...], neutral: float) -> Any:
     """A weight in the shape that a normalization layer takes, or what changes nothing."""
     return net.weight_tensor(name, shape) if present else net.constant([neutral] * math.prod(shape), shape=shape)
+
+
+def _onnx_factors(net: OnnxNet, op: Op, shape: tuple[int, ...]) -> tuple[str, str]:
+    """Scale and shift of a normalisation, or what changes nothing."""
+    import numpy as np
+
+    scale, shift = (
+        net.weight(name) if name in op.weights else net.constant(np.full(shape, neutral))
+        for name, neutral in (("weight", 1.0), ("bias", 0.0))
+    )
+    return scale, shift
 
 
 def _add_normalization(net: Net, x: Any, scale: Any, shift: Any, axes: Iterable[int], eps: float) -> Any:

@@ -73,3 +73,28 @@ class OnnxNet(Protocol):
     def shape_tensor(self, dims: Shape) -> str:
         """A 1-d int64 tensor of these sizes, computed at run time where they are dynamic."""
         ...
+
+    def inside(self) -> OnnxBody:
+        """A new graph inside a node that is yet to be made."""
+        ...
+
+
+class OnnxBody(OnnxNet, Protocol):
+    """A graph inside a node, which sees the tensors around it: nodes made by it are the graph's."""
+
+    @property
+    def block(self) -> Any:
+        """The graph, as the attribute of a node."""
+        ...
+
+    def parameter(self, label: str, type: TensorType) -> str:
+        """A new input of the graph."""
+        ...
+
+    def layers(self, body: str, inputs: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Add the layers of one of the layer's bodies, given these tensors; gives those that come out."""
+        ...
+
+    def result(self, tensor: str, type: TensorType) -> None:
+        """Give out a tensor, whichever it is, as the graph's next output."""
+        ...

@@ -6,20 +6,28 @@ from typing import Any
 
 from trtdsl.ops._axes import MOVABLE, is_at_most, of_type
 from trtdsl.ops._ranges import check_number
-from trtdsl.ops.attributes import Choice, DimOrList, Float
-from trtdsl.ops.base import Net, Op, OpError, Policy, attribute, tensor
-from trtdsl.ops.slicing import ANY_SIGN, ZERO, pairs_from_the_last
+from trtdsl.ops.attributes import ANY_SIGN, Choice, DimOrList, Float
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, Policy, attribute, tensor
+from trtdsl.ops.slicing import ZERO, pairs_from_the_last
 from trtdsl.types import DataType, Dim, Shape, TensorType, format_shape
 
-_SAMPLE_MODES = {"constant": "FILL", "reflect": "REFLECT", "replicate": "CLAMP", "edge": "CLAMP", "circular": "WRAP"}
+_SAMPLE_MODES = {
+    "constant": "FILL",
+    "reflect": "REFLECT",
+    "replicate": "CLAMP",
+    "edge": "CLAMP",
+    "circular": "WRAP",
+    "wrap": "WRAP",
+}
+_ONNX_MODES = {"FILL": "constant", "REFLECT": "reflect", "CLAMP": "edge"}
 
 
 class Pad(Op):
     """Elements put around a tensor, as torch.nn.functional.pad: the order is [left, right, top, bottom, ...].
 
     One number goes around all spatial axes, as in torch.nn.ReflectionPad2d(3).
-    `reflect` mirrors without repeating the border, `replicate` (or `edge`) repeats it, `circular` continues from the
-    other side. A negative amount takes elements away, in the mode `constant` only.
+    `reflect` mirrors without repeating the border, `replicate` (or `edge`) repeats it, `circular` (or `wrap`)
+    continues from the other side. A negative amount takes elements away, in the mode `constant` only.
     """
 
     kind = "pad"
@@ -65,7 +73,7 @@ class Pad(Op):
         """Refuse amounts that the mode cannot fill."""
         if self.mode == "constant":
             return
-        limit = {"reflect": size - 1, "circular": size}.get(self.mode)
+        limit = {"reflect": size - 1, "circular": size, "wrap": size}.get(self.mode)
         for amount in sides:
             if not is_at_most(0, amount):
                 raise OpError(f"{self.mode} padding of {amount} is negative", at="padding", hint="`crop` takes away")
@@ -88,3 +96,33 @@ class Pad(Op):
         mode = _SAMPLE_MODES[self.mode]
         fill = net.constant(self.value, x_type.dtype) if mode == "FILL" else None
         return net.slice(x, start, size, (1,) * x_type.rank, mode, fill)
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        x_type = of_type(net.input_types[0])
+        start, size = self._window(x_type)
+        before = tuple(ZERO - position for position in start)
+        after = tuple(after - before - whole for after, before, whole in zip(size, before, x_type.shape, strict=True))
+        mode = _SAMPLE_MODES[self.mode]
+        if mode == "WRAP":
+            return _wrap(net, x, x_type.shape, before, after)
+        value = net.constant(self._scalar(x_type.dtype), x_type.dtype) if mode == "FILL" else None
+        return net.node("Pad", x, net.shape_tensor((*before, *after)), value, mode=_ONNX_MODES[mode])
+
+    def _scalar(self, dtype: DataType) -> float | bool:
+        return bool(self.value) if dtype is DataType.BOOL else self.value
+
+
+def _wrap(net: OnnxNet, x: str, shape: Shape, before: Shape, after: Shape) -> str:
+    """Each axis continued from its other side: ONNX has that mode from opset 19 on only."""
+    for axis, (left, right) in enumerate(zip(before, after, strict=True)):
+        zeros, ones = (ZERO,) * len(shape), (1,) * len(shape)
+        parts = [x]
+        if max(left.sizes) > 0:
+            start = (*zeros[:axis], shape[axis] - left, *zeros[axis + 1 :])
+            parts.insert(0, net.slice(x, start, (*shape[:axis], left, *shape[axis + 1 :]), ones))
+        if max(right.sizes) > 0:
+            parts.append(net.slice(x, zeros, (*shape[:axis], right, *shape[axis + 1 :]), ones))
+        if len(parts) > 1:
+            x = net.node("Concat", *parts, axis=axis)
+            shape = (*shape[:axis], shape[axis] + left + right, *shape[axis + 1 :])
+    return x

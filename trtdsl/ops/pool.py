@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from trtdsl.ops._axes import of_type
-from trtdsl.ops._spatial import Plane, map_spatial, padding_per_axis, per_axis, spatial_rank, window_count
+from trtdsl.ops._spatial import OnnxWindow, Plane, map_spatial, padding_per_axis, per_axis, spatial_rank, window_count
 from trtdsl.ops.attributes import Bool, Ints, Maybe, Padding, Pairs, Same
-from trtdsl.ops.base import Net, Op, OpError, Policy, attribute, tensor
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, Policy, attribute, tensor
 from trtdsl.types import FLOATS, Dim, Shape, TensorType, format_shape
 
 
@@ -71,6 +71,9 @@ class _WindowPool(Op):
         plane.pad(layer, padding)
         return layer
 
+    def _onnx_window(self, net: OnnxNet) -> OnnxWindow:
+        return OnnxWindow(net, self.kernel_size, self.stride or self.kernel_size)
+
 
 class MaxPool(_WindowPool):
     """The largest element of each window, as torch.nn.MaxPool1d, MaxPool2d and MaxPool3d."""
@@ -82,6 +85,11 @@ class MaxPool(_WindowPool):
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         plane = Plane(net)
         return plane.leave(self._add_pooling(net, plane, plane.enter(x), self._padding(plane.rank)))
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        window = self._onnx_window(net)
+        x, padding = window.pad(x, self._padding(window.rank))
+        return net.node("MaxPool", x, **window.attributes, **padding)
 
 
 class AvgPool(_WindowPool):
@@ -107,10 +115,25 @@ class AvgPool(_WindowPool):
 
     def _pad_first(self, plane: Plane, x: Any, padding: Pairs) -> tuple[Any, Pairs]:
         """The input with its padding as elements, and what is left to pad after it."""
-        declared = padding_per_axis(self.padding, plane.rank)
-        assert not isinstance(declared, str), "ceil_mode beside `same` is refused"
-        rest = tuple((0, after - given) for (_, after), (_, given) in zip(padding, declared, strict=True))
+        declared, rest = self._split_padding(padding)
         return (plane.zero_pad(x, declared) if any(map(any, declared)) else x), rest
+
+    def _split_padding(self, padding: Pairs) -> tuple[Pairs, Pairs]:
+        """The padding as it was declared, and what is more of it for the sake of ceil_mode."""
+        declared = padding_per_axis(self.padding, len(padding))
+        assert not isinstance(declared, str), "ceil_mode beside `same` is refused"
+        return declared, tuple((0, after - given) for (_, after), (_, given) in zip(padding, declared, strict=True))
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        window = self._onnx_window(net)
+        padding = self._padding(window.rank)
+        include = self.count_include_pad
+        if self.ceil_mode and include and not isinstance(padding, str):
+            declared, padding = self._split_padding(padding)
+            x = window.zero_pad(x, declared) if any(map(any, declared)) else x
+            include = False
+        x, attributes = window.pad(x, padding)
+        return net.node("AveragePool", x, count_include_pad=int(include), **window.attributes, **attributes)
 
 
 class _GlobalPool(Op):
@@ -118,6 +141,7 @@ class _GlobalPool(Op):
 
     operation: ClassVar[str]
     """The member of `ReduceOperation`."""
+    onnx_operator: ClassVar[str]
 
     x = tensor(FLOATS, help="[batch, channels, ...] with at least 1 spatial axis")
     keepdim = attribute(Bool(), default=True, help="keep the spatial axes, with size 1")
@@ -134,6 +158,11 @@ class _GlobalPool(Op):
         x_type = of_type(net.input_types[0])
         return net.reduce(self.operation, x, tuple(range(2, x_type.rank)), self.keepdim)
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        if self.keepdim:
+            return net.node(self.onnx_operator, x)
+        return net.squeeze(net.node(self.onnx_operator, x), tuple(range(2, of_type(net.input_types[0]).rank)))
+
 
 class GlobalAvgPool(_GlobalPool):
     """The mean over all spatial axes, as torch.nn.AdaptiveAvgPool2d(1)."""
@@ -141,6 +170,7 @@ class GlobalAvgPool(_GlobalPool):
     kind = "global_avg_pool"
     policy = Policy.ACCUMULATE
     operation = "AVG"
+    onnx_operator = "GlobalAveragePool"
     example = "{op: global_avg_pool}"
 
 
@@ -149,6 +179,7 @@ class GlobalMaxPool(_GlobalPool):
 
     kind = "global_max_pool"
     operation = "MAX"
+    onnx_operator = "GlobalMaxPool"
     example = "{op: global_max_pool}"
 
 
@@ -175,6 +206,7 @@ class AdaptiveAvgPool(_AdaptivePool):
     kind = "adaptive_avg_pool"
     policy = Policy.ACCUMULATE
     operation = "AVG"
+    onnx_operator = "GlobalAveragePool"
     example = "{op: adaptive_avg_pool, output_size: 1}"
 
 
@@ -183,4 +215,5 @@ class AdaptiveMaxPool(_AdaptivePool):
 
     kind = "adaptive_max_pool"
     operation = "MAX"
+    onnx_operator = "GlobalMaxPool"
     example = "{op: adaptive_max_pool, output_size: 1}"

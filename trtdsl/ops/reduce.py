@@ -1,11 +1,12 @@
-"""Reductions over axes, and the softmax."""
+"""Reductions over axes: sums and means, extremes, norms, logarithms of sums."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from trtdsl.ops._axes import axes_of, axis_of, of_type
-from trtdsl.ops.attributes import Bool, Int, Ints, Maybe
+from trtdsl.ops._axes import axes_of, of_type
+from trtdsl.ops._numbers import HIGHEST
+from trtdsl.ops.attributes import Bool, Ints, Maybe
 from trtdsl.ops.base import Net, OnnxNet, Op, Policy, attribute, tensor
 from trtdsl.types import FLOATS, NUMBERS, Dim, TensorType
 
@@ -38,6 +39,27 @@ class _Reduce(Op):
     def to_onnx(self, net: OnnxNet, x: str) -> str:
         axes = self._axes(of_type(net.input_types[0]).rank)
         return net.reduce(self.onnx_operator, x, axes, self.keepdim) if axes else x
+
+
+class _SumOf(_Reduce):
+    """A sum with something done to each element before, or to the sums after."""
+
+    operation = "SUM"
+    x = tensor(FLOATS)
+
+    def to_tensorrt(self, net: Net, x: Any) -> Any:
+        return self._after(net, super().to_tensorrt(net, self._before(net, x)))
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        if of_type(net.input_types[0]).rank == 0:
+            return net.node(self.onnx_operator, x, keepdims=0)
+        return super().to_onnx(net, x)
+
+    def _before(self, net: Net, x: Any) -> Any:
+        return x
+
+    def _after(self, net: Net, total: Any) -> Any:
+        return total
 
 
 class ReduceMean(_Reduce):
@@ -89,34 +111,78 @@ class ReduceMin(_Reduce):
     onnx_operator = "ReduceMin"
 
 
-class Softmax(Op):
-    """Exponentials of the input, normalised to sum to one along an axis, as torch.nn.Softmax."""
+class ReduceL1(_SumOf):
+    """The sum of absolute values over axes, as torch.linalg.vector_norm with `ord=1`."""
 
-    kind = "softmax"
-    policy = Policy.ACCUMULATE
-    example = "{op: softmax, dim: 1}"
-    x = tensor(FLOATS)
-    dim = attribute(Int(), default=-1, help="the axis that sums to one")
+    kind = "reduce_l1"
+    example = "{op: reduce_l1, dim: -1}"
+    onnx_operator = "ReduceL1"
 
-    def infer(self, x: TensorType) -> TensorType:
-        axis_of(self.dim, x.rank)
-        return x
+    def _before(self, net: Net, x: Any) -> Any:
+        return net.unary("ABS", x)
+
+
+class ReduceL2(_SumOf):
+    """The root of the sum of squares over axes, as torch.linalg.vector_norm."""
+
+    kind = "reduce_l2"
+    example = "{op: reduce_l2, dim: -1, keepdim: true}"
+    onnx_operator = "ReduceL2"
+
+    def _before(self, net: Net, x: Any) -> Any:
+        return net.elementwise("PROD", x, x)
+
+    def _after(self, net: Net, total: Any) -> Any:
+        return net.unary("SQRT", total)
+
+
+class ReduceSumSquare(_SumOf):
+    """The sum of squares over axes, as torch.sum of torch.square."""
+
+    kind = "reduce_sum_square"
+    example = "{op: reduce_sum_square, dim: -1}"
+    onnx_operator = "ReduceSumSquare"
+
+    def _before(self, net: Net, x: Any) -> Any:
+        return net.elementwise("PROD", x, x)
+
+
+class ReduceLogSum(_SumOf):
+    """The logarithm of the sum over axes, as torch.log of torch.sum."""
+
+    kind = "reduce_log_sum"
+    example = "{op: reduce_log_sum, dim: -1}"
+    onnx_operator = "ReduceLogSum"
+
+    def _after(self, net: Net, total: Any) -> Any:
+        return net.unary("LOG", total)
+
+
+class ReduceLogSumExp(_SumOf):
+    """The logarithm of the sum of exponentials over axes, as torch.logsumexp; large inputs do not overflow."""
+
+    kind = "reduce_log_sum_exp"
+    aliases = ("logsumexp",)
+    example = "{op: reduce_log_sum_exp, dim: -1}"
+    onnx_operator = "ReduceLogSumExp"
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         shape = of_type(net.input_types[0]).shape
-        axis = axis_of(self.dim, len(shape))
-        if len(shape) > 1:
-            return softmax(net, x, axis)
-        # TensorRT wants two axes.
-        row = (Dim.of(1), *shape)
-        return net.reshape(softmax(net, net.reshape(x, shape, row), 1), row, shape)
+        axes = self._axes(len(shape))
+        if not axes:
+            return x
+        largest = _finite(net, net.reduce("MAX", x, axes, True), len(shape))
+        shares = net.unary("EXP", net.elementwise("SUB", x, largest))
+        total = net.unary("LOG", net.reduce("SUM", shares, axes, True))
+        result = net.elementwise("SUM", total, largest)
+        if self.keepdim:
+            return result
+        kept = tuple(Dim.of(1) if axis in axes else size for axis, size in enumerate(shape))
+        return net.reshape(result, kept, net.output_types[0].shape)
 
-    def to_onnx(self, net: OnnxNet, x: str) -> str:
-        return net.node("Softmax", x, axis=axis_of(self.dim, of_type(net.input_types[0]).rank))
 
-
-def softmax(net: Net, x: Any, axis: int) -> Any:
-    """A softmax layer's output."""
-    layer = net.add_softmax(x)
-    layer.axes = 1 << axis
-    return layer.get_output(0)
+def _finite(net: Net, x: Any, rank: int) -> Any:
+    """Infinities as the numbers next to them: what is subtracted and added again must not make a NaN."""
+    highest = HIGHEST[net.dtype]
+    bounded = net.elementwise("MIN", x, net.constant(highest, shape=(1,) * rank))
+    return net.elementwise("MAX", bounded, net.constant(-highest, shape=(1,) * rank))

@@ -7,12 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 from trtdsl.ops._spatial import per_axis, spatial_rank
-from trtdsl.ops.attributes import Bool, Choice, DimList, Floats, Maybe
-from trtdsl.ops.base import Net, Op, OpError, attribute, tensor
-from trtdsl.types import FLOATS, Dim, TensorType
+from trtdsl.ops.attributes import Bool, Choice, DimList, Float, Floats, Maybe
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, attribute, tensor
+from trtdsl.types import FLOATS, DataType, Dim, Shape, TensorType
 
 _LINEAR = {"linear": None, "bilinear": 2, "trilinear": 3}
 _NEAREST = ("nearest", "nearest-exact")
+_ONNX_ROUNDING = {"half_down": "round_prefer_floor", "half_up": "round_prefer_ceil", "floor": "floor", "ceil": "ceil"}
 _LARGEST_DENOMINATOR = 1_000_000
 _LARGEST_EXACT_DENOMINATOR = 64
 _LARGEST_PRODUCT = 2**20
@@ -27,10 +28,14 @@ class Resize(Op):
 
     s is the scale_factor, or output size / input size where `size` is given. `nearest` takes the sizes, too, for a
     factor such as 1.3, which fp32 does not hold: PyTorch does so with recompute_scale_factor.
+
+    The coordinate modes are ONNX's. `pytorch_half_pixel` takes the first element where the output has only one;
+    `half_pixel_symmetric` is half_pixel for sizes that a scale gives without rounding, and refused for others.
+    ONNX's `tf_crop_and_resize` is a `crop` followed by align_corners.
     """
 
     kind = "resize"
-    aliases = ("upsample",)
+    aliases = ("upsample", "interpolate", "interp")
     example = "{op: resize, scale_factor: 2, mode: bilinear}"
     x = tensor(FLOATS, help="[batch, channels, ...] with 1 to 3 spatial axes")
     size = attribute(
@@ -42,13 +47,13 @@ class Resize(Op):
     mode = attribute(
         Choice(*_NEAREST, *_LINEAR, "bicubic"),
         default="nearest",
-        help="interpolation; `linear` on any number of axes, bicubic (a = -0.75) on two",
+        help="interpolation; `linear` on any number of axes, bicubic on two",
     )
     align_corners = attribute(
         Bool(), default=False, help="the corner elements of input and output coincide; not with nearest"
     )
     coordinate_mode = attribute(
-        Maybe(Choice("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")),
+        Maybe(Choice("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "asymmetric", "align_corners")),
         default=None,
         help="where an output element lies in the input, in ONNX's words; by default as PyTorch does for the mode",
     )
@@ -56,6 +61,10 @@ class Resize(Op):
         Maybe(Choice("floor", "ceil", "half_down", "half_up")),
         default=None,
         help="how nearest rounds; by default as PyTorch does for the mode",
+    )
+    cubic_coeff = attribute(Float(), default=-0.75, help="the coefficient a of bicubic's kernel")
+    exclude_outside = attribute(
+        Bool(), default=False, help="bicubic weighs only elements that are there, instead of repeating the border"
     )
 
     def infer(self, x: TensorType) -> TensorType:
@@ -73,6 +82,10 @@ class Resize(Op):
             raise OpError(f"align_corners says nothing to {self.mode}", at="align_corners")
         if not is_nearest and self.nearest_rounding is not None:
             raise OpError(f"nearest_rounding says nothing to {self.mode}", at="nearest_rounding")
+        if self.mode != "bicubic" and self.exclude_outside:
+            raise OpError(f"exclude_outside says nothing to {self.mode}", at="exclude_outside")
+        if self.mode != "bicubic" and self.cubic_coeff != type(self).cubic_coeff.default:
+            raise OpError(f"cubic_coeff says nothing to {self.mode}", at="cubic_coeff")
         if self.align_corners and self.coordinate_mode not in (None, "align_corners"):
             raise OpError(
                 f"align_corners and coordinate_mode {self.coordinate_mode} exclude each other", at="coordinate_mode"
@@ -87,11 +100,23 @@ class Resize(Op):
         factors = per_axis(self.scale_factor, rank, "scale_factor")
         if not all(map(math.isfinite, factors)):
             raise OpError("scale_factor is infinite", at="scale_factor")
+        if self.coordinate_mode == "half_pixel_symmetric":
+            self._check_symmetric(x.shape[2:], factors)
         sizes = tuple(_scaled(size, factor) for size, factor in zip(x.shape[2:], factors, strict=True))
         for before, after in zip(x.shape[2:], sizes, strict=True):
             if min(after.sizes) < 1:
                 raise OpError(f"scale_factor leaves nothing of an axis of size {before}", at="scale_factor")
         return sizes
+
+    def _check_symmetric(self, shape: Shape, factors: tuple[float, ...]) -> None:
+        for axis, (size, factor) in enumerate(zip(shape, factors, strict=True), start=2):
+            if any(length * _ratio(factor) % 1 for length in size.sizes):
+                raise OpError(
+                    f"half_pixel_symmetric differs from half_pixel where the size is rounded, as that of axis {axis} "
+                    f"({size}) by scale_factor {factor:g}: TensorRT cannot do that",
+                    at="coordinate_mode",
+                    hint="`size` instead of `scale_factor`, or half_pixel",
+                )
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         (y_type,) = net.output_types
@@ -99,7 +124,8 @@ class Resize(Op):
         layer.resize_mode = getattr(net.trt.InterpolationMode, self._interpolation())
         self._set_coordinates(net, layer)
         if self.mode == "bicubic":
-            layer.cubic_coeff = -0.75
+            layer.cubic_coeff = self.cubic_coeff
+            layer.exclude_outside = self.exclude_outside
         if scales := self._scales(y_type):
             layer.scales = (1.0, 1.0, *scales)
         elif y_type.is_static:
@@ -126,17 +152,34 @@ class Resize(Op):
         return "CUBIC" if self.mode == "bicubic" else "LINEAR"
 
     def _set_coordinates(self, net: Net, layer: Any) -> None:
-        coordinates = self.coordinate_mode or ("align_corners" if self.align_corners else self._default_coordinates())
-        transformations = net.trt.ResizeCoordinateTransformation
-        layer.coordinate_transformation = getattr(transformations, coordinates.removeprefix("pytorch_").upper())
-        if coordinates == "pytorch_half_pixel":
+        coordinates = self._coordinates().removeprefix("pytorch_").removesuffix("_symmetric")
+        layer.coordinate_transformation = getattr(net.trt.ResizeCoordinateTransformation, coordinates.upper())
+        if self._coordinates() == "pytorch_half_pixel":
             layer.selector_for_single_pixel = net.trt.ResizeSelector.UPPER
         if self.mode in _NEAREST:
-            rounding = self.nearest_rounding or ("floor" if self.mode == "nearest" else "half_up")
-            layer.nearest_rounding = getattr(net.trt.ResizeRoundMode, rounding.upper())
+            layer.nearest_rounding = getattr(net.trt.ResizeRoundMode, self._rounding().upper())
 
-    def _default_coordinates(self) -> str:
-        return "asymmetric" if self.mode == "nearest" else "half_pixel"
+    def _coordinates(self) -> str:
+        default = "asymmetric" if self.mode == "nearest" else "half_pixel"
+        return self.coordinate_mode or ("align_corners" if self.align_corners else default)
+
+    def _rounding(self) -> str:
+        return self.nearest_rounding or ("floor" if self.mode == "nearest" else "half_up")
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        (y_type,) = net.output_types
+        interpolation = self._interpolation().lower()
+        attributes: dict[str, Any] = {"coordinate_transformation_mode": self._coordinates().removesuffix("_symmetric")}
+        if interpolation == "nearest":
+            attributes["nearest_mode"] = _ONNX_ROUNDING[self._rounding()]
+        if interpolation == "cubic":
+            attributes |= {"cubic_coeff_a": self.cubic_coeff, "exclude_outside": int(self.exclude_outside)}
+        scales = sizes = None
+        if factors := self._scales(y_type):
+            scales = net.constant((1.0, 1.0, *factors), DataType.FP32)
+        else:
+            sizes = net.shape_tensor(y_type.shape)
+        return net.node("Resize", x, None, scales, sizes, mode=interpolation, **attributes)
 
 
 def _scaled(size: Dim, factor: float) -> Dim:

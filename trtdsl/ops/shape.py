@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trtdsl.ops._axes import MOVABLE, axes_of, axis_of, count_axes, of_type, quotient
 from trtdsl.ops._ranges import check_elements
 from trtdsl.ops.attributes import DimList, DType, Float, Int, Ints, Maybe
-from trtdsl.ops.base import ANY, Net, Op, OpError, Policy, attribute, tensor
+from trtdsl.ops.base import ANY, Net, OnnxNet, Op, OpError, Policy, attribute, tensor
 from trtdsl.ops.base import weight as declare_weight
 from trtdsl.types import DataType, Dim, Shape, TensorType, format_shape, volume
 
@@ -25,6 +25,9 @@ class _Reshaping(Op):
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         return net.reshape(x, of_type(net.input_types[0]).shape, net.output_types[0].shape)
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        return net.reshape(x, net.output_types[0].shape)
+
 
 class Reshape(_Reshaping):
     """The elements, in their order, in another shape, as torch.reshape: one size may be -1, which takes what is left.
@@ -35,6 +38,7 @@ class Reshape(_Reshaping):
     kind = "reshape"
     aliases = ("view",)
     example = "{op: reshape, shape: [N, -1, 64]}"
+    example_inputs = "{x: [N, 12, 768]}"
     shape = attribute(DimList(), help="sizes: integers, dimensions, expressions, and at most one -1")
 
     def infer(self, x: TensorType) -> TensorType:
@@ -83,16 +87,24 @@ class Squeeze(_Reshaping):
 
     kind = "squeeze"
     example = "{op: squeeze, dim: 1}"
+    example_inputs = "{x: [8, 1, 64]}"
     dim = attribute(Maybe(Ints()), default=None, help="axes to take out; all whose size is 1 by default")
 
-    def infer(self, x: TensorType) -> TensorType:
+    def _axes(self, x: TensorType) -> tuple[int, ...]:
         if self.dim is None:
-            return x.with_shape(size for size in x.shape if not size.is_one)
-        axes = axes_of(self.dim, x.rank)
+            return tuple(axis for axis, size in enumerate(x.shape) if size.is_one)
+        return axes_of(self.dim, x.rank)
+
+    def infer(self, x: TensorType) -> TensorType:
+        axes = self._axes(x)
         for axis in axes:
             if not x.shape[axis].is_one:
                 raise OpError(f"axis {axis} of {format_shape(x.shape)} has size {x.shape[axis]}, not 1", at="dim")
         return x.with_shape(size for axis, size in enumerate(x.shape) if axis not in axes)
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        axes = self._axes(of_type(net.input_types[0]))
+        return net.squeeze(x, axes) if axes else x
 
 
 class Unsqueeze(_Reshaping):
@@ -107,6 +119,9 @@ class Unsqueeze(_Reshaping):
         axes = axes_of(self.dim, rank)
         sizes = iter(x.shape)
         return x.with_shape(Dim.of(1) if axis in axes else next(sizes) for axis in range(rank))
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        return net.unsqueeze(x, axes_of(self.dim, net.output_types[0].rank))
 
 
 class _Transposing(Op):
@@ -123,6 +138,9 @@ class _Transposing(Op):
         return x.with_shape(x.shape[axis] for axis in self.order(x.rank))
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
+        return net.transpose(x, self.order(of_type(net.input_types[0]).rank))
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
         return net.transpose(x, self.order(of_type(net.input_types[0]).rank))
 
 
@@ -160,7 +178,8 @@ class Expand(Op):
 
     kind = "expand"
     policy = Policy.TRANSPARENT
-    example = "{op: expand, shape: [N, -1, -1]}"
+    example = "{op: expand, in: token, shape: [N, -1, -1]}"
+    example_inputs = "{token: [1, 1, 768], x: [N, 196, 768]}"
     x = tensor(MOVABLE)
     shape = attribute(DimList(), help="sizes of the output: integers, dimensions, or -1 for the input's own")
 
@@ -185,6 +204,9 @@ class Expand(Op):
         shape = of_type(net.input_types[0]).shape
         return repeat_ones(net, net.broadcast(x, shape, len(self.shape)), shape, net.output_types[0].shape)
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        return net.node("Expand", x, net.shape_tensor(net.output_types[0].shape))
+
 
 def repeat_ones(net: Net, x: Any, shape: Shape, wanted: Shape) -> Any:
     """`x`, whose shape is `shape` with ones in front, with its axes of size 1 repeated up to `wanted`."""
@@ -205,6 +227,9 @@ class Identity(Op):
         return x
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
+        return x
+
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
         return x
 
 
@@ -262,4 +287,10 @@ class Constant(Op):
         wanted = net.output_types[0]
         if net.weight_type("value").dtype is wanted.dtype:
             return net.weight_tensor("value")
+        return net.constant(net.weight_array("value"), wanted.dtype)
+
+    def to_onnx(self, net: OnnxNet) -> str:
+        wanted = net.output_types[0]
+        if net.weight_type("value").dtype is wanted.dtype:
+            return net.weight("value")
         return net.constant(net.weight_array("value"), wanted.dtype)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from trtdsl.ops._axes import MOVABLE, axes_of, axis_of, common_dtype, count_axes, is_at_most, of_type
-from trtdsl.ops.attributes import DimList, Int, Ints, Maybe
-from trtdsl.ops.base import Net, Op, OpError, Policy, attribute, tensor
+from trtdsl.ops.attributes import ANY_SIGN, DimList, Int, Ints, Maybe
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, Policy, attribute, tensor
 from trtdsl.types import Dim, Shape, TensorType, format_shape
 
 ZERO = Dim.of(0)
-ANY_SIGN = -(2**31)
 MAX_PARTS = 65536
 """The most outputs that a split may have."""
 
@@ -22,6 +21,7 @@ class Concat(Op):
     aliases = ("cat",)
     policy = Policy.TRANSPARENT
     example = "{op: concat, in: [left, right], dim: 1}"
+    example_inputs = "{left: [1, 8, 32, 32], right: [1, 16, 32, 32]}"
     x = tensor(MOVABLE, variadic=True, help="the parts, in order")
     dim = attribute(Int(), default=0, help="the axis along which sizes add up")
 
@@ -45,6 +45,9 @@ class Concat(Op):
         layer.axis = axis_of(self.dim, net.output_types[0].rank)
         return layer
 
+    def to_onnx(self, net: OnnxNet, *inputs: str) -> str:
+        return net.node("Concat", *inputs, axis=axis_of(self.dim, net.output_types[0].rank))
+
 
 class Split(Op):
     """A tensor cut along an axis, as torch.chunk (`sections`) and torch.split (`split_size`).
@@ -55,6 +58,7 @@ class Split(Op):
     kind = "split"
     policy = Policy.TRANSPARENT
     example = "{op: split, sections: 3, dim: -1}"
+    example_inputs = "{x: [1, 197, 2304]}"
     x = tensor(MOVABLE)
     sections = attribute(Maybe(Int(minimum=1, maximum=MAX_PARTS)), default=None, help="number of equal parts")
     split_size = attribute(
@@ -91,6 +95,13 @@ class Split(Op):
             position = position + part.shape[axis]
         return tuple(parts)
 
+    def to_onnx(self, net: OnnxNet, x: str) -> tuple[str, ...]:
+        if len(net.output_types) == 1:
+            return (x,)
+        axis = axis_of(self.dim, of_type(net.input_types[0]).rank)
+        sizes = net.shape_tensor(tuple(part.shape[axis] for part in net.output_types))
+        return net.nodes("Split", x, sizes, outputs=len(net.output_types), axis=axis)
+
 
 def _complete(sizes: Shape, total: Dim) -> Shape:
     """The sizes with -1 replaced by what the others leave. Raises OpError unless they add up."""
@@ -114,7 +125,8 @@ def _complete(sizes: Shape, total: Dim) -> Shape:
 class Slice(Op):
     """A range of positions of one or more axes, as Python's `x[start:end:step]`.
 
-    Negative positions count from the end, and ranges that reach too far stop at the end, as in Python.
+    Negative positions count from the end, and ranges that reach too far stop at the end, as in Python. With a negative
+    step `start` is the last position by default, and without `end` the range goes down to the first.
     """
 
     kind = "slice"
@@ -124,13 +136,19 @@ class Slice(Op):
     dim = attribute(
         Maybe(Ints()), default=None, help="the axes; by default the first ones, as many as there are positions"
     )
-    start = attribute(DimList(minimum=ANY_SIGN, single=True), default=(ZERO,), help="first position, one per axis")
+    start = attribute(
+        Maybe(DimList(minimum=ANY_SIGN, single=True)),
+        default=None,
+        help="first position, one per axis; by default that of the axis",
+    )
     end = attribute(
         Maybe(DimList(minimum=ANY_SIGN, single=True)),
         default=None,
         help="position after the last, one per axis; by default the end of the axis",
     )
-    step = attribute(Ints(minimum=1), default=(1,), help="distance between positions, one per axis")
+    step = attribute(
+        Ints(), default=(1,), help="distance between positions, one per axis; a negative one goes backwards"
+    )
 
     def infer(self, x: TensorType) -> TensorType:
         return x.with_shape(self._window(x)[1])
@@ -138,19 +156,25 @@ class Slice(Op):
     def _window(self, x: TensorType) -> tuple[Shape, Shape, tuple[int, ...]]:
         """Start, size and stride of every axis."""
         starts, sizes, strides = [ZERO] * x.rank, list(x.shape), [1] * x.rank
-        count = len(self.dim) if self.dim else max(len(self.start), len(self.end or ()), len(self.step))
+        count = len(self.dim) if self.dim else max(len(self.start or ()), len(self.end or ()), len(self.step))
         axes = axes_of(self.dim or range(count), x.rank, "dim" if self.dim else "start")
         for position, axis in enumerate(axes):
-            size = x.shape[axis]
-            start = _position(self._entry(self.start, position, count, "start"), size, "start")
-            end = size if self.end is None else _position(self._entry(self.end, position, count, "end"), size, "end")
-            if any(a >= b for a, b in zip(start.sizes, end.sizes, strict=True)):
+            size, step = x.shape[axis], self._entry(self.step, position, count, "step")
+            if step == 0:
+                raise OpError("a step of 0", at="step")
+            start = self._entry(self.start, position, count, "start")
+            end = self._entry(self.end, position, count, "end")
+            start, length = _range(start, end, size, step)
+            # What data may have left empty stays so.
+            if any(kept <= 0 < whole for kept, whole in zip(length.sizes, size.sizes, strict=True)):
+                end = size if end is None else end
                 raise OpError(f"nothing is left of axis {axis} of size {size} from {start} to {end}", at="start")
-            strides[axis] = self._entry(self.step, position, count, "step")
-            starts[axis], sizes[axis] = start, (end - start).ceil_div(strides[axis])
+            starts[axis], sizes[axis], strides[axis] = start, length.ceil_div(abs(step)), step
         return tuple(starts), tuple(sizes), tuple(strides)
 
-    def _entry(self, values: tuple[Any, ...], position: int, count: int, at: str) -> Any:
+    def _entry(self, values: tuple[Any, ...] | None, position: int, count: int, at: str) -> Any:
+        if values is None:
+            return None
         if len(values) not in (1, count):
             raise OpError(f"{at} has {len(values)} values for {count_axes(count)}", at=at)
         return values[position] if len(values) == count else values[0]
@@ -158,15 +182,29 @@ class Slice(Op):
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         return net.slice(x, *self._window(of_type(net.input_types[0])))
 
+    def to_onnx(self, net: OnnxNet, x: str) -> str:
+        return net.slice(x, *self._window(of_type(net.input_types[0])))
 
-def _position(position: Dim, size: Dim, at: str) -> Dim:
-    """A position from the front, between 0 and the size."""
+
+def _range(start: Dim | None, end: Dim | None, size: Dim, step: int) -> tuple[Dim, Dim]:
+    """The first position of a range, counted from the front, and how far it goes."""
+    if step > 0:
+        first = ZERO if start is None else _position(start, size, 0, size, "start")
+        behind = size if end is None else _position(end, size, 0, size, "end")
+        return first, behind - first
+    last = size - 1
+    first = last if start is None else _position(start, size, -1, last, "start")
+    return first, first - (Dim.of(-1) if end is None else _position(end, size, -1, last, "end"))
+
+
+def _position(position: Dim, size: Dim, lowest: int, highest: Dim, at: str) -> Dim:
+    """A position from the front, brought between the lowest and the highest."""
     if position.is_static and position.value < 0:
         position = size + position
-        position = position if is_at_most(0, position) else position.maximum(0)
+        position = position if is_at_most(lowest, position) else position.maximum(lowest)
     elif not is_at_most(0, position):
         raise OpError(f"{position} is negative at {tuple(position.sizes)}", at=at)
-    return position if is_at_most(position, size) else position.minimum(size)
+    return position if is_at_most(position, highest) else position.minimum(highest)
 
 
 class Crop(Op):
@@ -178,6 +216,7 @@ class Crop(Op):
     kind = "crop"
     policy = Policy.TRANSPARENT
     example = "{op: crop, in: [skip, up]}"
+    example_inputs = "{skip: [1, 8, 34, 34], up: [1, 16, 32, 32]}"
     x = tensor(MOVABLE)
     like = tensor(MOVABLE, optional=True, help="a tensor whose sizes from axis 2 on the output takes")
     size = attribute(Maybe(DimList(minimum=1)), default=None, help="sizes of the last axes of the output")
@@ -230,6 +269,12 @@ class Crop(Op):
         return tuple(starts), tuple(sizes)
 
     def to_tensorrt(self, net: Net, x: Any, like: Any = None) -> Any:
+        x_type = of_type(net.input_types[0])
+        like_type = net.input_types[1] if len(net.input_types) > 1 else None
+        start, size = self._window(x_type, like_type)
+        return net.slice(x, start, size, (1,) * x_type.rank)
+
+    def to_onnx(self, net: OnnxNet, x: str, like: str | None = None) -> str:
         x_type = of_type(net.input_types[0])
         like_type = net.input_types[1] if len(net.input_types) > 1 else None
         start, size = self._window(x_type, like_type)

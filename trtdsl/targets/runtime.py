@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,13 @@ from trtdsl.types import DataType
 CHOICES = ("auto", "rtx", "tensorrt")
 """What `find_runtime` can be asked for."""
 _MODULES = {"rtx": ("tensorrt_rtx",), "tensorrt": ("tensorrt", "tensorrt_bindings")}
+_SINCE = {
+    "add_cumulative": (10, 7),
+    "add_rotary_embedding": (10, 15),
+    "add_normalization_v2": (10, 15),
+    "add_attention_v2": (11,),
+}
+"""The first version with each of the methods that lowerings ask for; all of RTX has them."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,21 @@ class Runtime:
         """Whether there are GELU activations; 8.6 builds them from smaller layers."""
         return self.can_be_strongly_typed
 
+    @property
+    def has_isnan(self) -> bool:
+        """Whether there is a unary operation that finds NaN; with 8.6 comparisons do."""
+        return self.can_be_strongly_typed
+
+    @property
+    def has_typed_quantization(self) -> bool:
+        """Whether quantisation has types to choose from; 8.6 knows fp32 and int8."""
+        return self.can_be_strongly_typed
+
     def has_method(self, name: str) -> bool:
         """Whether an INetworkDefinition has that one of the methods that lowerings ask for."""
-        return name != "add_normalization_v2" or self.is_rtx or self.version >= (10, 15)
+        if name.startswith("add_plugin"):
+            return not self.is_rtx
+        return self.is_rtx or self.version >= _SINCE.get(name, (0,))
 
     @property
     def has_bf16_deconvolution(self) -> bool:
@@ -67,6 +87,26 @@ class Runtime:
         return self.can_be_strongly_typed
 
     @property
+    def has_integer_topk(self) -> bool:
+        """Whether the largest integers can be picked; 8.6 picks floats only."""
+        return self.can_be_strongly_typed
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether there is an attention of one piece, which has no precision for a weakly typed network to set."""
+        return self.is_strongly_typed
+
+    @property
+    def has_data_dependent_sizes(self) -> bool:
+        """Whether non-zero and NMS layers can be built; RTX takes them into a network and finds no kernel for them."""
+        return not self.is_rtx
+
+    @property
+    def has_typed_fill(self) -> bool:
+        """Whether a fill layer is told its element type; with 8.6 it follows from the numbers it starts from."""
+        return self.can_be_strongly_typed
+
+    @property
     def shape_dtype(self) -> DataType:
         """The element type of shape tensors."""
         return DataType.INT64 if self.can_be_strongly_typed else DataType.INT32
@@ -74,9 +114,15 @@ class Runtime:
     @property
     def dtypes(self) -> frozenset[DataType]:
         """The element types that layers of this runtime know."""
-        if self.can_be_strongly_typed:
+        if self.module is not None:
+            members = self.module.DataType.__members__
+            return frozenset(dtype for dtype in DataType if dtype.trt_name in members)
+        if self.is_rtx or self.version >= (10, 15):
             return frozenset(DataType)
-        return frozenset(DataType) - {DataType.BF16, DataType.INT64, DataType.INT4}
+        lacking = {DataType.FP4, DataType.E8M0}
+        if not self.can_be_strongly_typed:
+            lacking |= {DataType.BF16, DataType.INT64, DataType.INT4}
+        return frozenset(DataType) - lacking
 
     @property
     def builds_without_gpu(self) -> bool:
@@ -91,6 +137,11 @@ class Runtime:
     def has_compatibility(self) -> bool:
         """Whether engines can be made for other GPUs, or later versions, in return for speed."""
         return not self.is_rtx
+
+    @property
+    def has_stripping(self) -> bool:
+        """Whether engines can be made without their weights."""
+        return self.can_be_strongly_typed
 
     @property
     def has_progress_monitor(self) -> bool:
@@ -110,7 +161,7 @@ class Runtime:
 
     def weights(self, array: Any, dtype: DataType) -> Any:
         """TensorRT Weights over a numpy array's memory, which has to outlive the build."""
-        if dtype is DataType.BF16:
+        if dtype in (DataType.BF16, DataType.FP8, DataType.E8M0):  # numpy has bits only
             return self.module.Weights(self.data_type(dtype), array.ctypes.data, array.size)
         return self.module.Weights(array)
 
@@ -121,6 +172,7 @@ class Runtime:
 
 LATEST = Runtime("rtx", (1, 7))
 """A description to list calls by when no TensorRT is installed."""
+_LATEST_OF = {"auto": LATEST, "rtx": LATEST, "tensorrt": Runtime("tensorrt", (11, 1))}
 
 
 def find_runtime(choice: str = "auto") -> Runtime:
@@ -154,6 +206,22 @@ def find_runtime(choice: str = "auto") -> Runtime:
         f"no {wanted} can be used: {detail}",
         hint=f"pip install 'trtdsl[{extra}]'" + (" builds engines without a GPU" if extra == "rtx" else ""),
     )
+
+
+def describe_runtime(choice: str = "auto") -> Runtime:
+    """The TensorRT to write calls for, which need not be installed: `tensorrt-8.6`, or a choice of `find_runtime`.
+
+    Without a version it is the installed one, else the latest known. Raises ValueError for anything else.
+    """
+    flavor, dash, version = choice.partition("-")
+    if dash and (flavor not in _MODULES or not re.fullmatch(r"\d+(\.\d+)*", version)):
+        raise ValueError(f"a runtime is one of auto, {', '.join(_MODULES)}, or one with its version, not {choice!r}")
+    wanted = tuple(map(int, version.split("."))) if dash else ()
+    try:
+        found = find_runtime(flavor)
+    except RuntimeUnavailableError:
+        return Runtime(flavor, wanted) if dash else _LATEST_OF[flavor]
+    return found if found.version[: len(wanted)] == wanted else Runtime(flavor, wanted)
 
 
 def _preferred() -> tuple[str, ...]:
