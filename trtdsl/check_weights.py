@@ -46,7 +46,7 @@ def unused_keys(graph: Graph, paths: Iterable[Path]) -> dict[Path, list[str]]:
 
 
 def _weights(graph: Graph) -> Iterator[tuple[Layer, str, Weight]]:
-    for layer in graph.layers:
+    for layer in graph.all_layers():
         for name, weight in layer.weights.items():
             yield layer, name, weight
 

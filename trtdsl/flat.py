@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trtdsl import nodes
@@ -22,13 +22,28 @@ class FlatInput:
 
 
 @dataclass(frozen=True)
+class FlatBody:
+    """Layers inside a layer: a branch, or a round of a loop.
+
+    `inputs` are names of the tensors that the op makes for it, `outputs` of those that the op takes from it, whose
+    places in YAML `output_spans` has. The layers read tensors from outside as well.
+    """
+
+    inputs: tuple[str, ...]
+    layers: tuple[FlatLayer, ...]
+    outputs: tuple[str, ...]
+    output_spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
 class FlatLayer:
     """One layer with everything evaluated.
 
     `name` is scoped and unique. `inputs` are names of tensors in the op's order, None where an optional one is left
     out. `parameters` holds what YAML gives of the op's attributes and weights; a scalar may hold a Dim. `outputs` are
     names of tensors, one per port of the op. `precision` is what the layer itself asks for, `group_precision` what the
-    innermost module or sequence around it does. `input_spans` has the place of each input that YAML names.
+    innermost module or sequence around it does. `input_spans` has the place of each input that YAML names. `bodies`
+    are the layers inside, by the op's names for them.
     """
 
     op: str
@@ -41,6 +56,7 @@ class FlatLayer:
     origin: Origin
     input_spans: tuple[Span | None, ...] = ()
     group_precision: DataType | None = None
+    bodies: Mapping[str, FlatBody] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,3 +91,11 @@ class FlatNetwork:
     weights: tuple[FileUse, ...] = ()
     precision: FlatPrecision = field(default_factory=FlatPrecision)
     build: nodes.Mapping | None = None
+
+
+def walk(layers: Iterable[FlatLayer]) -> Iterator[FlatLayer]:
+    """Layers and those inside them, each before what it holds."""
+    for layer in layers:
+        yield layer
+        for body in layer.bodies.values():
+            yield from walk(body.layers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from trtdsl.ops.base import Op
@@ -34,11 +34,25 @@ class GraphOutput:
 
 
 @dataclass(frozen=True)
+class Body:
+    """Layers inside a layer, in execution order: a branch, or a round of a loop.
+
+    `inputs` are the tensors that the op makes for it, `outputs` those that the op takes from it. The layers may read
+    tensors from outside as well; what they make is seen by none but them.
+    """
+
+    inputs: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Layer:
     """One use of an op. `inputs` are names of tensors, None where an optional one is left out.
 
     `precision` is the type the layer computes in; `explicit` says that the layer itself asked for that type, not a
-    group, a pattern or the network. `spans` has the place of each parameter that YAML gives.
+    group, a pattern or the network. `spans` has the place of each parameter that YAML gives, and of each output of a
+    body as `then:0`. `bodies` are the layers inside, by the op's names for them.
     """
 
     name: str
@@ -50,6 +64,7 @@ class Layer:
     precision: DataType = DataType.FP32
     explicit: bool = False
     spans: Mapping[str, Span] = field(default_factory=dict)
+    bodies: Mapping[str, Body] = field(default_factory=dict)
 
     def span(self, key: str | None = None) -> Span:
         """The place of a parameter, or of the layer."""
@@ -58,7 +73,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network in execution order. `types` has the type of every tensor once infer has run."""
+    """A network in execution order. `types` has the type of every tensor, in bodies too, once infer has run."""
 
     name: str
     inputs: tuple[GraphInput, ...]
@@ -67,5 +82,31 @@ class Graph:
     dims: Mapping[str, Dim]
     types: Mapping[str, TensorType] = field(default_factory=dict)
 
+    def all_layers(self) -> Iterator[Layer]:
+        """The layers and those inside them, each before what it holds."""
+        return walk(self.layers)
+
     def with_layers(self, layers: tuple[Layer, ...], types: Mapping[str, TensorType]) -> Graph:
         return replace(self, layers=layers, types=types)
+
+
+def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """Layers and those inside them, each before what it holds."""
+    for layer in layers:
+        yield layer
+        for body in layer.bodies.values():
+            yield from walk(body.layers)
+
+
+def read_from_outside(body: Body) -> tuple[str, ...]:
+    """The tensors around a body that it reads or hands out, in the order in which it first does."""
+    inside = set(body.inputs)
+    read: dict[str, None] = {}
+    for layer in walk(body.layers):
+        inside.update(layer.outputs)
+        for inner in layer.bodies.values():
+            inside.update(inner.inputs)
+            read.update(dict.fromkeys(inner.outputs))
+        read.update((name, None) for name in layer.inputs if name is not None)
+    read.update(dict.fromkeys(body.outputs))
+    return tuple(name for name in read if name not in inside)

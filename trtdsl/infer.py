@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import prod
 
 from trtdsl.errors import Diagnostics, used_at
-from trtdsl.graph import Graph, Layer
+from trtdsl.graph import Body, Graph, Layer
 from trtdsl.ops.base import Input, OpError, Policy
 from trtdsl.types import DataType, TensorType, format_shape, of_layer
 from trtdsl.weights.base import Weight, WeightSource
@@ -21,17 +21,28 @@ def infer(graph: Graph, diagnostics: Diagnostics) -> Graph:
     left out, so that one mistake gives one error.
     """
     types: dict[str, TensorType] = {entry.name: entry.type for entry in graph.inputs}
-    layers: list[Layer] = []
-    for layer in graph.layers:
+    layers = _infer_layers(graph.layers, types, diagnostics)
+    diagnostics.end_stage()
+    return graph.with_layers(layers, types)
+
+
+def _infer_layers(layers: Iterable[Layer], types: dict[str, TensorType], diagnostics: Diagnostics) -> tuple[Layer, ...]:
+    """The layers with their weights settled, and those in bodies; the types of what they make go into `types`."""
+    inferred: list[Layer] = []
+    for layer in layers:
         if any(name is not None and name not in types for name in layer.inputs):
             continue
         inputs = tuple(None if name is None else types[name] for name in layer.inputs)
         try:
-            outputs = infer_layer(layer, inputs)
+            bodies = _infer_bodies(layer, inputs, types, diagnostics)
+            if any(name not in types for body in bodies.values() for name in body.outputs):
+                continue
+            layer = replace(layer, bodies=bodies)
+            outputs = infer_control(layer, inputs, types) if bodies else infer_layer(layer, inputs)
             weights = dict(_settle_weights(layer, inputs, diagnostics))
         except OpError as error:
             diagnostics.error(
-                "shape" if error.at in (None, "in") else "parameter-value",
+                error.code or ("shape" if _is_about_tensors(error.at) else "parameter-value"),
                 f"{layer.name}: {error.message}",
                 layer.span(error.at),
                 hint=error.hint,
@@ -39,9 +50,37 @@ def infer(graph: Graph, diagnostics: Diagnostics) -> Graph:
             )
             continue
         types.update(zip(layer.outputs, outputs, strict=True))
-        layers.append(replace(layer, weights=weights))
-    diagnostics.end_stage()
-    return graph.with_layers(tuple(layers), types)
+        inferred.append(replace(layer, weights=weights))
+    return tuple(inferred)
+
+
+def _is_about_tensors(at: str | None) -> bool:
+    """Whether an OpError is about inputs, or about what comes out of a body, rather than a parameter."""
+    return at is None or at == "in" or ":" in at
+
+
+def _infer_bodies(
+    layer: Layer, inputs: tuple[TensorType | None, ...], types: dict[str, TensorType], diagnostics: Diagnostics
+) -> dict[str, Body]:
+    """The bodies of a layer. Raises OpError where they cannot be given what they want."""
+    if not layer.bodies:
+        return {}
+    check_inputs(layer, inputs)
+    given = layer.op.body_inputs(*inputs)
+    for name, body in layer.bodies.items():
+        types.update(zip(body.inputs, given[name], strict=True))
+    return {
+        name: replace(body, layers=_infer_layers(body.layers, types, diagnostics))
+        for name, body in layer.bodies.items()
+    }
+
+
+def infer_control(
+    layer: Layer, inputs: tuple[TensorType | None, ...], types: Mapping[str, TensorType]
+) -> tuple[TensorType, ...]:
+    """The output types of a layer with bodies, from those of what comes out of them. Raises OpError."""
+    found = {name: tuple(types[output] for output in body.outputs) for name, body in layer.bodies.items()}
+    return layer.op.infer_bodies(found, *inputs)
 
 
 def infer_layer(
@@ -58,7 +97,8 @@ def infer_layer(
             if min(dim.sizes) < 0:
                 raise OpError(f"the output {format_shape(output.shape)} has a negative size, at {tuple(dim.sizes)}")
     reads_floats = any(entry is not None and entry.dtype.is_float for entry in inputs)
-    if layer.op.precision_policy() is Policy.TRANSPARENT or reads_floats:
+    policy = layer.op.precision_policy()
+    if policy is Policy.TRANSPARENT or (policy is Policy.AS_GIVEN and not layer.explicit) or reads_floats:
         return outputs
     return tuple(entry.with_dtype(precision) if entry.dtype.is_float else entry for entry in outputs)
 

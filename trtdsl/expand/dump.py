@@ -6,10 +6,12 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trtdsl.flat import FlatLayer, FlatNetwork
+from trtdsl.expand.written import Place, control_fields
+from trtdsl.flat import FlatLayer, FlatNetwork, walk
 from trtdsl.nodes import Node, plain
 from trtdsl.ops.base import Op
 from trtdsl.types import DataType, Dim, Symbol
@@ -48,23 +50,41 @@ def _lines(flat: FlatNetwork, catalogue: Mapping[str, type[Op]], base: Path) -> 
     if flat.build is not None:
         yield f"build: {_yaml(_escaped(plain(flat.build)))}"
     yield "layers:" if flat.layers else "layers: []"
+    writer, top = _Writer(catalogue, base), Place.top(flat)
     for layer in flat.layers:
-        yield f"  - {_yaml(_layer(layer, catalogue[layer.op], base))}"
+        yield f"  - {_yaml(writer.layer(layer, top))}"
     yield "outputs:"
     for output in flat.outputs:
         dtype = {"dtype": output.dtype.value} if output.dtype else {}
         yield f"  {_yaml(output.name)}: {_yaml({'tensor': output.tensor, **dtype} if dtype else output.tensor)}"
 
 
-def _layer(layer: FlatLayer, op: type[Op], base: Path) -> dict[str, Any]:
-    fields: dict[str, Any] = {"op": layer.op, "name": layer.name}
-    if layer.inputs:
-        names = list(layer.inputs)
-        fields["in"] = names[0] if len(names) == 1 else names
-    if layer.outputs != _default_outputs(layer):
-        fields["out"] = layer.outputs[0] if len(layer.outputs) == 1 else list(layer.outputs)
+@dataclass(frozen=True)
+class _Writer:
+    """Writes layers, wherever they stand."""
+
+    catalogue: Mapping[str, type[Op]]
+    base: Path
+
+    def layer(self, layer: FlatLayer, place: Place) -> dict[str, Any]:
+        fields: dict[str, Any] = {"op": layer.op, "name": place.name(layer.name)}
+        if layer.outputs != _default_outputs(layer):
+            names = [place.name(name) for name in layer.outputs]
+            fields["out"] = names[0] if len(names) == 1 else names
+        if layer.bodies:
+            return {**fields, **control_fields(layer, place, self.layer, _escaped)}
+        return {**fields, **_fields(layer, place, self.catalogue[layer.op], self.base)}
+
+
+def _fields(layer: FlatLayer, place: Place, op: type[Op], base: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if layer.inputs or op.is_open:
+        names = [None if name is None else place.reference(name) for name in layer.inputs]
+        fields["in"] = names[0] if len(names) == 1 and names[0] is not None else names
     for key, node in layer.parameters.items():
         value = _escaped(plain(node))
+        if op.is_open and key == "weights" and isinstance(value, dict):
+            value = {name: _relocated(entry, node, base) for name, entry in value.items()}
         fields[key] = _relocated(value, node, base) if key in op.weight_parameters else value
     if layer.precision is not None:
         fields["precision"] = layer.precision.value
@@ -106,11 +126,13 @@ def _weights(flat: FlatNetwork, base: Path) -> Any:
 
 def _precision(flat: FlatNetwork) -> Any:
     patterns = {pattern: dtype.value for pattern, dtype, _ in flat.precision.patterns}
-    for layer in flat.layers:
-        if layer.group_precision is not None:
+    for layer in walk(flat.layers):
+        # Control flow is a group itself, whose own word would count for more than what its layers are given here.
+        asked = layer.group_precision if not layer.bodies else layer.precision or layer.group_precision
+        if asked is not None:
             # Groups are gone, and they count for more than patterns: the last one does, so the name goes to the end.
             patterns.pop(layer.name, None)
-            patterns[layer.name] = layer.group_precision.value
+            patterns[layer.name] = asked.value
     return {"default": flat.precision.default.value, "layers": patterns} if patterns else flat.precision.default.value
 
 

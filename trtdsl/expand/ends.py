@@ -11,7 +11,7 @@ from trtdsl.errors import Note, suggest
 from trtdsl.expand.references import References
 from trtdsl.expand.scope import Scope
 from trtdsl.expand.values import DTYPE_WORDS, PRECISION_WORDS, Evaluator, Failed
-from trtdsl.flat import FlatLayer, FlatOutput, FlatPrecision
+from trtdsl.flat import FlatLayer, FlatOutput, FlatPrecision, walk
 from trtdsl.nodes import Node
 from trtdsl.source import Span
 from trtdsl.types import DataType
@@ -109,8 +109,8 @@ def read_precision(node: Node | None, layers: Sequence[FlatLayer], scope: Scope,
     section = fields.get("layers")
     for key, entry in section if isinstance(section, nodes.Mapping) else ():
         matches = re.compile(translate(key.value)).match
-        if not any(matches(layer.name) for layer in layers):
-            hint = suggest(key.value, (layer.name for layer in layers))
+        if not any(matches(layer.name) for layer in walk(layers)):
+            hint = suggest(key.value, (layer.name for layer in walk(layers)))
             evaluator.error(scope, "precision-pattern", f"`{key.value}` matches no layer", key.span, hint=hint)
         try:
             patterns.append((key.value, evaluator.word(entry, scope, "the precision", PRECISION_WORDS), key.span))

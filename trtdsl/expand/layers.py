@@ -8,6 +8,8 @@ from typing import Any
 
 from trtdsl import nodes
 from trtdsl.errors import Note
+from trtdsl.expand.control import ControlFlow
+from trtdsl.expand.control import Use as ControlUse
 from trtdsl.expand.references import References, Slots, Source
 from trtdsl.expand.rows import rows
 from trtdsl.expand.scope import FAILED, Names, Scope, Tensors, given_names
@@ -26,7 +28,11 @@ MAX_DEPTH = 48
 """How deep modules and sequences may nest once expanded."""
 
 IMPLEMENTATIONS = {name: name for name in ("native", "plugin", "auto")}
-_SEQUENCE = Slots("sequence", ("x",), 0)
+_GROUPS = {
+    "sequence": Slots("sequence", ("x",), 0),
+    "if": Slots("if", ("condition", "x"), 1),
+    "loop": Slots("loop", (), 0),
+}
 _OWN_KEYS = frozenset(LAYER_KEYS)
 
 CheckLayer = Callable[[Node, str], bool]
@@ -54,6 +60,7 @@ class Expander:
         self.names = Names()
         self.references = References(self.names, evaluator)
         self.layers: list[FlatLayer] = []
+        self.control = ControlFlow(self)
         self.slots: dict[str, Slots] = {}
         self.given: dict[int, frozenset[str]] = {}
         self.steps = 0
@@ -112,7 +119,9 @@ class Expander:
             result = FAILED
             self._declare_failed(scope, fields.get("out"))
         if result is not None:
-            self.names.tensors[scope.prefix + name] = scope.previous = result
+            self.names.tensors[scope.prefix + name] = result
+            if result.ports:  # the next layer cannot read one that gives nothing
+                scope.previous = result
 
     def _kind(self, scope: Scope, node: Node, op: Node) -> str:
         kind = self.evaluator.text(op, scope, "`op`")
@@ -127,14 +136,14 @@ class Expander:
         if "name" in fields:
             node = fields["name"]
             try:
-                return self._declare(scope, self.evaluator.text(node, scope, "`name`"), node.span)
+                return self.declare(scope, self.evaluator.text(node, scope, "`name`"), node.span)
             except Failed:
                 self._declare_failed(scope, node)
         name = self.names.automatic_name(scope, kind)
         self.names.automatic.add(scope.prefix + name)
-        return self._declare(scope, name, span)
+        return self.declare(scope, name, span)
 
-    def _declare(self, scope: Scope, name: str, span: Span) -> str:
+    def declare(self, scope: Scope, name: str, span: Span) -> str:
         """Take a name. Raises Failed for one that is none, or is taken."""
         if not is_name(name):
             raise self.evaluator.error(scope, "value", f"`{name}` is no name: {LAYER_NAME.words}", span)
@@ -170,7 +179,7 @@ class Expander:
             self._step(scope, span)
             inner = replace(scope, variables={**scope.variables, index: number})
             here = {key: node for key, node in fields.items() if key != "out" or number == count - 1}
-            self._declare(scope, f"{name}.{number}", span)
+            self.declare(scope, f"{name}.{number}", span)
             result = self._once(inner, kind, f"{name}.{number}", here, sources, span)
             if result is not None:
                 self.names.tensors[f"{scope.prefix}{name}.{number}"] = result
@@ -195,6 +204,9 @@ class Expander:
         precision = None
         if "precision" in fields:
             precision = self.evaluator.word(fields["precision"], scope, "`precision`", PRECISION_WORDS)
+        if kind in self.catalogue and self.catalogue[kind].bodies:
+            use = ControlUse(scope, kind, name, fields, precision, span)
+            return self.control.conditional(use, *sources) if kind == "if" else self.control.loop(use)
         if kind in self.catalogue:
             return self._op(scope, kind, name, fields, sources, precision, span)
         inner = Scope(
@@ -232,7 +244,7 @@ class Expander:
         ports = self._ports(scope, op, parameters)
         tensors = [f"{scoped}:{port}" if port else scoped for port in ports]
         if "out" in fields:
-            tensors = self._out(scope, fields["out"], len(ports))
+            tensors = self.renamed(scope, fields["out"], len(ports))
         layer = FlatLayer(
             op.kind,
             scoped,
@@ -283,7 +295,7 @@ class Expander:
         inner.variables, inner.parent = scope.variables, scope
         layers = fields["layers"]
         assert isinstance(layers, nodes.Sequence)
-        self._nested(inner, layers.items, layers.span)
+        self.nested(inner, layers.items, layers.span)
         return inner.previous
 
     def _module(
@@ -302,7 +314,7 @@ class Expander:
             for name, source in zip(module.inputs, sources, strict=True)
             if source.tensor is not None
         }
-        self._nested(inner, module.layers, span)
+        self.nested(inner, module.layers, span)
         if module.outputs is None:
             return inner.previous
         return Tensors(dict(self._module_outputs(inner, module.outputs)))
@@ -318,7 +330,8 @@ class Expander:
                 values[name] = plain(self.evaluator.node(default, inner))
         return values
 
-    def _nested(self, inner: Scope, items: Sequence[Node], span: Span) -> None:
+    def nested(self, inner: Scope, items: Sequence[Node], span: Span) -> None:
+        """Expand the layers of a module, a sequence or a body of control flow, in a scope of their own."""
         if self.depth >= MAX_DEPTH:
             chain = " in ".join(dict.fromkeys(use.name for use in inner.uses)) or "sequences"
             endless = len({use.name for use in inner.uses}) < len(inner.uses)
@@ -344,7 +357,7 @@ class Expander:
             found.append((port, self.references.tensor(scope, text, entry.span)))
         return found
 
-    def _out(self, scope: Scope, node: Node, count: int) -> list[str]:
+    def renamed(self, scope: Scope, node: Node, count: int) -> list[str]:
         """The scoped names that `out` gives to a layer's tensors."""
         value = self.evaluator.node(node, scope)
         items = value.items if isinstance(value, nodes.Sequence) else (value,)
@@ -353,20 +366,20 @@ class Expander:
         names = []
         for item in items:
             name = self.evaluator.text(item, scope, "`out`")
-            self._declare(scope, name, item.span)
+            self.declare(scope, name, item.span)
             self.names.tensors[scope.prefix + name] = Tensors.single(scope.prefix + name)
             names.append(scope.prefix + name)
         return names
 
     def _rename(self, scope: Scope, node: Node, tensors: Tensors) -> None:
         """Second names for the tensors of a module or sequence, which have their own from the layers inside."""
-        for name, tensor in zip(self._out(scope, node, len(tensors.ports)), tensors.ports.values(), strict=True):
+        for name, tensor in zip(self.renamed(scope, node, len(tensors.ports)), tensors.ports.values(), strict=True):
             self.names.tensors[name] = Tensors.single(tensor)
 
     def _slots(self, kind: str) -> Slots:
         if kind not in self.slots:
-            if kind == "sequence":
-                self.slots[kind] = _SEQUENCE
+            if kind in _GROUPS:
+                self.slots[kind] = _GROUPS[kind]
             elif kind in self.modules:
                 inputs = self.modules[kind].inputs
                 self.slots[kind] = Slots(kind, inputs, len(inputs))

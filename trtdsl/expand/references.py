@@ -16,18 +16,25 @@ from trtdsl.source import Span
 
 @dataclass(frozen=True)
 class Slots:
-    """The inputs that a layer takes: their names, how many of them it needs, and whether the last one is a list."""
+    """The inputs that a layer takes: their names, how many of them it needs, and whether the last one is a list.
+
+    `holes` says that the list may be empty and have nulls in it.
+    """
 
     kind: str
     names: tuple[str, ...]
     required: int
     variadic: bool = False
+    holes: bool = False
+    reads_previous: bool = True
 
     @classmethod
     def of_op(cls, kind: str, op: type[Op]) -> Slots:
         required = sum(not (entry.optional or entry.variadic) for entry in op.inputs)
         variadic = any(entry.variadic for entry in op.inputs)
-        return cls(kind, tuple(entry.name for entry in op.inputs), required, variadic)
+        holes = any(entry.variadic and entry.optional for entry in op.inputs)
+        names = tuple(entry.name for entry in op.inputs)
+        return cls(kind, names, required, variadic, holes, op.reads_previous)
 
     @property
     def takes(self) -> str:
@@ -70,7 +77,8 @@ class References:
                 scope, "inputs", f"{slots.kind} takes {slots.takes}, {got} {_are(got)} given", place, hint=hint
             )
         for position, source in enumerate(sources):
-            if source.tensor is None and (position < slots.required or (slots.variadic and position >= slots.required)):
+            needed = position < slots.required or (slots.variadic and not slots.holes)
+            if source.tensor is None and needed:
                 name = slots.names[min(position, len(slots.names) - 1)]
                 raise self.evaluator.error(
                     scope, "inputs", f"{slots.kind} cannot do without its input `{name}`", source.span or place
@@ -113,9 +121,9 @@ class References:
         )
 
     def _default(self, scope: Scope, slots: Slots, span: Span) -> list[Source]:
-        if not slots.names:
+        if not slots.names or not slots.reads_previous:
             return []
-        if slots.required > 1 or (slots.variadic and slots.kind != "sequence"):
+        if slots.required > 1 or (slots.variadic and not slots.holes):
             raise self.evaluator.error(
                 scope, "inputs", f"{slots.kind} takes {slots.takes} and has no `in`", span, hint="`in: [a, b]`"
             )
@@ -180,6 +188,9 @@ class References:
 
     def _lookup(self, scope: Scope, name: str) -> Tensors | None:
         """What a name stands for in a scope or those around it; made-up names stand for nothing."""
+        if name.startswith("/"):
+            # The full name, which no name in between can stand before. Modules see nothing of what is around them.
+            return None if scope.uses else self.names.tensors.get(name[1:])
         head = name.partition(".")[0]
         for around in scope.outward():
             if name in around.inputs:
@@ -206,6 +217,8 @@ class References:
         for around in scope.outward():
             if around.prefix + name.partition(".")[0] in self.names.automatic:
                 hint = "that name was made up; give the layer a `name` to refer to it"
+            elif holder := self.names.hidden.get(around.prefix + name):
+                hint = f"it is inside `{holder}`, whose `outputs` say what comes out"
             elif around.prefix + name in self.names.places:
                 hint = "its `when` is false, and it has no input to pass on"
             elif name in around.given:

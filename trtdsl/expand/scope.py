@@ -77,6 +77,8 @@ class Names:
     places: dict[str, Span] = field(default_factory=dict)
     automatic: set[str] = field(default_factory=set)
     counters: dict[str, int] = field(default_factory=dict)
+    hidden: dict[str, str] = field(default_factory=dict)
+    """Names inside control flow that has been left, with that of the layer which holds them."""
 
     def automatic_name(self, scope: Scope, kind: str) -> str:
         """The next free name for a layer that has none: `relu`, then `relu_1`."""

@@ -123,10 +123,10 @@ class _DocumentCheck:
                 self.diagnostics.error("duplicate-name", f"`{name}` is given twice", span, notes=notes)
             seen.setdefault(name, span)
 
-    def _body(self, node: Node) -> None:
+    def _body(self, node: Node, key: str = "layers") -> None:
         if not isinstance(node, nodes.Sequence):
             hint = "each layer begins with `- `" if isinstance(node, nodes.Mapping) else None
-            message = f"`layers` must be a list of layers, not {describe(node)}"
+            message = f"`{key}` must be a list of layers, not {describe(node)}"
             self.diagnostics.error("value", message, node.span, hint=hint)
             return
         for item in node.items:
@@ -141,14 +141,18 @@ class _DocumentCheck:
                 return
             else:
                 self._op(item, op)
-            if (layers := item.get("layers")) is not None and self._takes_layers(item):
-                self._body(layers)
+            for key in self._bodies(item):
+                if (layers := item.get(key)) is not None:
+                    self._body(layers, key)
         else:
             self._op(item, item)
 
-    def _takes_layers(self, item: nodes.Mapping) -> bool:
+    def _bodies(self, item: nodes.Mapping) -> tuple[str, ...]:
+        """The keys under which a layer, or a foreach, has layers."""
         op = item.get("op")
-        return op is None or (isinstance(op, Scalar) and op.value == "sequence")
+        if op is None:
+            return ("layers",)
+        return self.layers.kinds.bodies(op.value) if isinstance(op, Scalar) and isinstance(op.value, str) else ()
 
     def _no_op(self, item: nodes.Mapping) -> None:
         first = item.entries[0][0].value if item.entries else ""

@@ -6,10 +6,13 @@ import inspect
 from collections.abc import Mapping
 
 from trtdsl.build_options import BuildOptions
-from trtdsl.names import IDENTIFIER, LAYER_NAME
+from trtdsl.names import IDENTIFIER, LAYER_NAME, OUTPUT_NAME
 from trtdsl.ops.attributes import Schema
 from trtdsl.ops.base import Op
+from trtdsl.ops.raw import PATTERN as RAW_PATTERN
+from trtdsl.ops.raw import RawLayer
 from trtdsl.schema import forms
+from trtdsl.schema.control import control_keys, control_required
 from trtdsl.schema.forms import described, mapping_of, one_or_list, or_expression, record
 from trtdsl.version import LANGUAGE_VERSION
 
@@ -125,7 +128,7 @@ _OUTPUTS: Schema = {
     "anyOf": [
         forms.TENSOR,
         {"type": "array", "items": or_expression(forms.TENSOR), "minItems": 1},
-        {**mapping_of(_OUTPUT, "outputs by the names they have outside", LAYER_NAME), "minProperties": 1},
+        {**mapping_of(_OUTPUT, "outputs by the names they have outside", OUTPUT_NAME), "minProperties": 1},
         forms.EXPRESSION,
     ],
 }
@@ -196,6 +199,8 @@ def sequence_keys() -> dict[str, Schema]:
 
 def op_keys(op: type[Op]) -> dict[str, Schema]:
     """What each key of a layer of one op may hold."""
+    if op.structure:
+        return control_keys(op)
     keys: dict[str, Schema] = {"op": {"enum": [op.kind, *op.aliases]}, **forms.OP_KEYS}
     for name, attribute in op.attributes.items():
         form = or_expression({**attribute.type.schema(), "title": attribute.type.describe()})
@@ -209,6 +214,8 @@ def op_keys(op: type[Op]) -> dict[str, Schema]:
 
 def op_required(op: type[Op]) -> tuple[str, ...]:
     """The parameters that every layer of an op must give."""
+    if op.structure:
+        return control_required(op)
     return tuple(name for name, attribute in op.attributes.items() if attribute.is_required)
 
 
@@ -224,12 +231,22 @@ def definitions(catalogue: Catalogue) -> dict[str, Schema]:
         "module_use": _module_use(),
         "op:sequence": described(record("sequence", sequence_keys(), ("op", "layers")), "A named group of layers."),
         **{f"op:{kind}": _op(op) for kind, op in ops.items()},
+        "op:trt": _raw(),
     }
 
 
 def _op(op: type[Op]) -> Schema:
     form = record(op.kind, op_keys(op), ("op", *op_required(op)))
     return described(form, inspect.cleandoc(op.__doc__ or ""))
+
+
+def _raw() -> Schema:
+    """Raw layers: what their methods take is known to the TensorRT at hand only."""
+    form = _op(RawLayer)
+    return {**form, "properties": {**form["properties"], "op": _RAW}, "additionalProperties": True}
+
+
+_RAW: Schema = {"type": "string", "pattern": RAW_PATTERN, "title": "`trt.` and a method of TensorRT's networks"}
 
 
 def _module_use() -> Schema:
@@ -254,10 +271,11 @@ def _layer(catalogue: Catalogue) -> Schema:
     }
     cases = [_case([op.kind, *op.aliases], op.kind) for op in dict.fromkeys(catalogue.values())]
     other = {
-        "if": {"properties": {"op": {"not": {"enum": known}}}, "required": ["op"]},
+        "if": {"properties": {"op": {"not": {"anyOf": [{"enum": known}, _RAW]}}}, "required": ["op"]},
         "then": {"$ref": "#/$defs/module_use"},
     }
-    anything = {"anyOf": [*names["anyOf"], forms.IDENTIFIER_FORM, forms.EXPRESSION]}
+    raw = {"if": {"properties": {"op": _RAW}, "required": ["op"]}, "then": {"$ref": "#/$defs/op:trt"}}
+    anything = {"anyOf": [*names["anyOf"], forms.IDENTIFIER_FORM, _RAW, forms.EXPRESSION]}
     mapping = {
         "type": "object",
         "if": {"required": ["foreach"]},
@@ -265,7 +283,7 @@ def _layer(catalogue: Catalogue) -> Schema:
         "else": {
             "required": ["op"],
             "properties": {"op": {**anything, "description": "what the layer does"}},
-            "allOf": [*cases, _case(["sequence"], "sequence"), other],
+            "allOf": [*cases, _case(["sequence"], "sequence"), raw, other],
         },
     }
     wordy = [name for name, op in catalogue.items() if op_required(op)]

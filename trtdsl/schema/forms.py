@@ -73,7 +73,7 @@ IDENTIFIER_FORM: Schema = {
 NAME: Schema = {"type": "string", "pattern": f"^({LAYER_NAME.pattern})$", "title": f"a name: {LAYER_NAME.words}"}
 TENSOR: Schema = {
     "type": "string",
-    "pattern": f"^({LAYER_NAME.pattern})(:[A-Za-z0-9_-]+)?$",
+    "pattern": f"^/?({LAYER_NAME.pattern})(:[A-Za-z0-9_-]+)?$",
     "title": "the name of a layer or input, `name:port` where it has several outputs",
 }
 DTYPE: Schema = {"enum": [dtype.value for dtype in DataType], "title": f"one of {', '.join(d.value for d in DataType)}"}

@@ -11,6 +11,7 @@ from trtdsl.names import is_name
 from trtdsl.nodes import Key, Node, Scalar
 from trtdsl.ops.attributes import Schema
 from trtdsl.ops.base import LAYER_KEYS
+from trtdsl.ops.raw import elsewhere
 from trtdsl.reader import QUOTE_EXPRESSIONS
 from trtdsl.schema import forms
 from trtdsl.schema.document import Catalogue, op_keys, op_required, sequence_keys
@@ -52,6 +53,16 @@ class LayerKinds:
             return self.modules[kind].required
         return op_required(self.catalogue[kind]) if kind in self.catalogue else ("layers",)
 
+    def is_open(self, kind: str) -> bool:
+        """Whether layers of a kind may have any parameter."""
+        return kind in self.catalogue and self.catalogue[kind].is_open
+
+    def bodies(self, kind: str) -> tuple[str, ...]:
+        """The keys under which layers of a kind have layers of their own."""
+        if kind == "sequence":
+            return ("layers",)
+        return self.catalogue[kind].bodies if kind in self.catalogue else ()
+
     def is_weight(self, kind: str, name: str) -> bool:
         return kind in self.catalogue and name in self.catalogue[kind].weight_parameters
 
@@ -86,11 +97,11 @@ class LayerCheck:
         if keys is None:
             span = op.span if op else node.span
             message = f"there is no op or module `{kind}`"
-            self._error("unknown-op", message, span, suggest(kind, self.kinds.known()))
+            self._error("unknown-op", message, span, elsewhere(kind) or suggest(kind, self.kinds.known()))
             return False
         self._check_keys(kind, keys, fields.entries if fields else (), op.span if op else node.span)
         for key, value in fields.entries if fields else ():
-            if key.value not in ("op", "layers") and (form := keys.get(key.value)):
+            if key.value not in ("op", *self.kinds.bodies(kind)) and (form := keys.get(key.value)):
                 self._check_value(kind, key, value, form)
         return not self._failed
 
@@ -101,7 +112,7 @@ class LayerCheck:
         if (kind, given) in self._good:
             return
         missing = [name for name in self.kinds.required(kind) if name not in given]
-        unknown = [key for key, _ in entries if key.value not in keys]
+        unknown = [key for key, _ in entries if key.value not in keys and not self.kinds.is_open(kind)]
         for key in unknown:
             self._report_unknown(kind, keys, key, missing)
         for name in missing:
