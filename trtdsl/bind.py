@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import Any
 
 from trtdsl.errors import Diagnostics, Note, suggest, used_at
 from trtdsl.flat import FlatLayer, FlatNetwork, FlatPrecision
-from trtdsl.graph import Graph, GraphInput, GraphOutput, Layer
+from trtdsl.graph import Body, Graph, GraphInput, GraphOutput, Layer
 from trtdsl.nodes import Node, Scalar, plain
 from trtdsl.ops.base import Op, OpError, WeightParameter
+from trtdsl.ops.raw import OPEN, Values, places, weight_node
 from trtdsl.source import Span
 from trtdsl.types import DataType, Dim, TensorType
 from trtdsl.weights.base import Weight
@@ -34,25 +36,48 @@ def bind(
     library = WeightLibrary(() if random_weights else flat.weights, diagnostics)
     resolver = WeightResolver(library, diagnostics, random_weights=random_weights)
     precision = _Precision(flat.precision)
-    layers: list[Layer] = []
-    for flat_layer in flat.layers:
-        op_class = catalogue.get(flat_layer.op)
-        if op_class is None:
-            message = f"there is no op `{flat_layer.op}`"
-            hint, notes = suggest(flat_layer.op, catalogue), used_at(flat_layer.origin)
-            diagnostics.error("unknown-op", message, flat_layer.origin.span, hint=hint, notes=notes)
-        elif layer := _LayerBinder(flat_layer, op_class, flat.dims, diagnostics).bind(resolver, precision):
-            layers.append(layer)
+    layers = _bind_layers(flat.layers, _Binding(catalogue, flat.dims, resolver, precision, diagnostics))
     resolver.finish()
     _check_outputs(flat, diagnostics)
     diagnostics.end_stage()
     return Graph(
         flat.name,
         tuple(GraphInput(entry.name, TensorType(entry.dtype, entry.shape), entry.span) for entry in flat.inputs),
-        tuple(layers),
+        layers,
         tuple(GraphOutput(output.name, output.tensor, output.dtype, output.span) for output in flat.outputs),
         flat.dims,
     )
+
+
+@dataclass(frozen=True)
+class _Binding:
+    """What binding all layers of a network shares."""
+
+    catalogue: Mapping[str, type[Op]]
+    dims: Mapping[str, Dim]
+    resolver: WeightResolver
+    precision: _Precision
+    diagnostics: Diagnostics
+
+
+def _bind_layers(layers: Iterable[FlatLayer], binding: _Binding) -> tuple[Layer, ...]:
+    """The layers, and those in their bodies; without those that are wrong."""
+    bound: list[Layer] = []
+    for flat in layers:
+        op_class = binding.catalogue.get(flat.op)
+        if op_class is None:
+            message = f"there is no op `{flat.op}`"
+            hint, notes = suggest(flat.op, binding.catalogue), used_at(flat.origin)
+            binding.diagnostics.error("unknown-op", message, flat.origin.span, hint=hint, notes=notes)
+            continue
+        bodies = {
+            name: Body(body.inputs, _bind_layers(body.layers, binding), body.outputs)
+            for name, body in flat.bodies.items()
+        }
+        binder = _LayerBinder(flat, op_class, binding.dims, binding.diagnostics)
+        if layer := binder.bind(binding.resolver, binding.precision):
+            bound.append(replace(layer, bodies=bodies) if bodies else layer)
+    return tuple(bound)
 
 
 def _check_outputs(flat: FlatNetwork, diagnostics: Diagnostics) -> None:
@@ -92,9 +117,12 @@ class _LayerBinder:
         if op is None or len(weights) < len(op.weights):
             return None
         dtype, explicit = precision.of(flat)
-        spans = {name: node.span for name, node in flat.parameters.items()}
+        spans = places(flat.parameters) if self.op_class.is_open else {}
+        spans |= {name: node.span for name, node in flat.parameters.items()}
         if place := self._place("in"):
             spans["in"] = place
+        for name, body in flat.bodies.items():
+            spans |= {f"{name}:{index}": span for index, span in enumerate(body.output_spans)}
         return Layer(flat.name, op, inputs, flat.outputs, flat.origin, weights, dtype, explicit, spans)
 
     def _op(self, values: Mapping[str, Any]) -> Op | None:
@@ -103,7 +131,7 @@ class _LayerBinder:
         except OpError as error:
             self._error("parameter-value", error.message, self._place(error.at), error.hint)
             return None
-        present = [name for name, declared in op.weight_parameters.items() if self._is_present(op, name, declared)]
+        present = [name for name, declared in op.declared_weights().items() if self._is_present(op, name, declared)]
         if self.failed:
             return None
         return op if present == list(op.weights) else self.op_class(values, present)
@@ -111,7 +139,7 @@ class _LayerBinder:
     def _check_names(self) -> None:
         known = (*self.op_class.attributes, *self.op_class.weight_parameters)
         for name, node in self.flat.parameters.items():
-            if name not in known:
+            if name not in known and not self.op_class.is_open:
                 # A whole list of names helps only where there are few.
                 listing = f"; it has {', '.join(known)}" if len(known) <= 8 and known else ""
                 hint = suggest(name, known)
@@ -127,7 +155,8 @@ class _LayerBinder:
         variadic = bool(declared) and declared[-1].variadic
         needed = sum(not entry.optional for entry in declared)
         lacking = None in given[:needed] or len(given) < needed
-        if lacking or (None in given if variadic else len(given) > len(declared)):
+        needs_all = variadic and not declared[-1].optional
+        if lacking or (None in given and needs_all) or (not variadic and len(given) > len(declared)):
             self._error("inputs", self._count_message(needed, variadic), self._place("in"), self._inputs_hint())
         return given + (None,) * (len(declared) - variadic - len(given))
 
@@ -152,11 +181,22 @@ class _LayerBinder:
                     self._error("parameter-value", f"{name}: {error}", node.span)
             elif declared.is_required:
                 self._error("missing-parameter", f"{self.flat.op} needs `{name}`, {declared.type.describe()}")
+        if self.op_class.is_open:
+            undeclared = {
+                n: plain(node) for n, node in self.flat.parameters.items() if n not in self.op_class.attributes
+            }
+            values[OPEN] = Values().parse(undeclared, self.dims)
         return values
+
+    def _override(self, name: str) -> Node | None:
+        """What YAML says of a weight."""
+        if self.op_class.is_open:
+            return weight_node(self.flat.parameters.get("weights"), name)
+        return self.flat.parameters.get(name)
 
     def _is_present(self, op: Op, name: str, declared: WeightParameter) -> bool:
         """Whether this use has a weight: as YAML says, where the op leaves it open."""
-        node = self.flat.parameters.get(name)
+        node = self._override(name)
         if node is None:
             return name in op.weights
         if _is_false(node):
@@ -170,15 +210,16 @@ class _LayerBinder:
 
     def _weights(self, op: Op, resolver: WeightResolver) -> Iterator[tuple[str, Weight]]:
         for name in op.weights:
-            declared = op.weight_parameters[name]
+            declared = op.declared_weights()[name]
             weight = resolver.resolve(
                 Request(
                     layer=self.flat.name,
                     name=name,
-                    override=self.flat.parameters.get(name),
+                    override=self._override(name),
                     origin=self.flat.origin,
                     floats=declared.floats,
                     initial=declared.initial,
+                    key=declared.key,
                 )
             )
             if weight is not None:

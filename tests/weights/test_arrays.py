@@ -87,7 +87,7 @@ def test_largest_is_where_infinity_begins(dtype: DataType) -> None:
     assert np.isfinite(numbers).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("dtype", [DataType.FP8, DataType.INT4])
+@pytest.mark.parametrize("dtype", [DataType.FP8, DataType.FP4, DataType.E8M0, DataType.INT4])
 def test_bits_are_not_computed(dtype: DataType) -> None:
     with pytest.raises(ValueError, match=f"not converted to {dtype}"):
         to_storage(np.ones(1), dtype)

@@ -37,9 +37,11 @@ def command(name: str | None, as_json: bool) -> None:
     and default, its weights with their shapes, and a layer to copy.
     """
     from trtdsl.ops import CATALOGUE
+    from trtdsl.ops.raw import elsewhere
 
     if name is not None and name not in CATALOGUE:
-        raise TrtdslError.of("unknown-op", f"there is no op `{name}`", hint=suggest(name, CATALOGUE))
+        hint = elsewhere(name) or suggest(name, CATALOGUE)
+        raise TrtdslError.of("unknown-op", f"there is no op `{name}`", hint=hint)
     chosen = _own_names(CATALOGUE) if name is None else {name: CATALOGUE[name]}
     if as_json:
         click.echo(json.dumps({kind: described(op) for kind, op in chosen.items()}, indent=2))
@@ -70,14 +72,33 @@ def reference(op: type[Op]) -> Iterator[str]:
     """All that the class of an op declares, block by block."""
     yield click.style(op.kind, bold=True) + (f" (also {', '.join(op.aliases)})" if op.aliases else "")
     yield inspect.cleandoc(op.__doc__ or "")
-    if op.inputs:
+    if op.structure:
+        yield _block("Keys", list(op.structure.items()))
+    elif op.inputs:
         yield _block("Inputs", [(entry.name, _input(entry)) for entry in op.inputs])
-    if op.attributes:
+    if op.attributes and not op.structure:
         yield _block("Parameters", [row for entry in op.attributes.values() for row in _attribute(entry)])
     if op.weight_parameters:
         yield _block("Weights", [(entry.name, _weight(entry)) for entry in op.weight_parameters.values()])
+    if op.is_open:
+        yield from _declared(op)
     if op.example:
         yield _block("Example", [(f"- {op.example}",)])
+
+
+def _declared(op: type[Op]) -> Iterator[str]:
+    """What the TensorRT that is installed says of a raw layer. Raises TrtdslError where it has no such method."""
+    from trtdsl.errors import RuntimeUnavailableError
+    from trtdsl.targets.raw import reference_of
+    from trtdsl.targets.runtime import find_runtime
+
+    try:
+        runtime = find_runtime()
+    except RuntimeUnavailableError:
+        yield "No TensorRT is installed here that could say what the method takes."
+        return
+    for title, rows in reference_of(op.kind, runtime):
+        yield _block(title, rows)
 
 
 def _block(title: str, rows: list[Any]) -> str:
@@ -95,7 +116,7 @@ def _input(entry: Input) -> str:
 
 
 def _attribute(entry: Attribute[Any]) -> Iterator[tuple[str, str]]:
-    default = "required" if entry.is_required else f"default {_as_yaml(entry.default)}"
+    default = "required" if entry.is_required else f"default {as_yaml(entry.default)}"
     yield entry.name, entry.help
     yield "", f"{entry.type.describe()}; {default}"
 
@@ -109,7 +130,7 @@ def _weight(entry: WeightParameter) -> str:
     return "; ".join(words)
 
 
-def _as_yaml(value: object) -> str:
+def as_yaml(value: object) -> str:
     """A default as a user would write it; lists that stand for one value are written as that value."""
     from trtdsl.ops.attributes import show
     from trtdsl.types import DataType, Dim
@@ -119,7 +140,7 @@ def _as_yaml(value: object) -> str:
     if isinstance(value, (DataType, Dim)):
         return str(value)
     if isinstance(value, tuple) and value and all(item == value[0] for item in value):
-        return _as_yaml(value[0])
+        return as_yaml(value[0])
     if isinstance(value, str):
         return value
     return show(value)
@@ -139,7 +160,9 @@ def described(op: type[Op]) -> dict[str, Any]:
                 "variadic": entry.variadic,
             }
             for entry in op.inputs
+            if not op.structure
         ],
+        "keys": dict(op.structure),
         "parameters": {
             entry.name: {
                 "help": entry.help,
@@ -149,6 +172,7 @@ def described(op: type[Op]) -> dict[str, Any]:
                 **({} if entry.is_required else {"default": _as_data(entry.default)}),
             }
             for entry in op.attributes.values()
+            if not op.structure
         },
         "weights": {
             entry.name: {"help": entry.help, "optional": entry.optional, "default": entry.default, "when": entry.when}

@@ -7,7 +7,7 @@ import numpy as np
 from trtdsl.types import DataType
 from trtdsl.weights.base import Array
 
-_BITS_ONLY = frozenset({DataType.FP8, DataType.INT4})
+_BITS_ONLY = frozenset({DataType.FP8, DataType.FP4, DataType.E8M0, DataType.INT4})
 """Types whose bits are carried along and never computed."""
 
 

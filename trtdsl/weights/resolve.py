@@ -32,6 +32,8 @@ class Request:
     origin: Origin
     floats: bool
     initial: float | None
+    key: str = ""
+    """What stands behind the layer's name in a file; empty where it is `name`."""
 
     @property
     def label(self) -> str:
@@ -88,7 +90,8 @@ class WeightResolver:
         if not paths:
             self._homeless.append(request)
             return None
-        key = given.key or (f"{name}.{request.name}" if name else request.name)
+        own = request.key or request.name
+        key = given.key or (f"{name}.{own}" if name else own)
         entry = self._entry(request, key, paths)
         return None if entry is None else self._stored(request, given, entry)
 
