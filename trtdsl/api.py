@@ -29,6 +29,7 @@ from trtdsl.weights.library import FileUse
 
 if TYPE_CHECKING:
     from trtdsl.engine import EngineFile, ProgressReporter
+    from trtdsl.running import Array, Comparison, Given, Pictures
 
 
 def load(
@@ -124,6 +125,96 @@ class Network:
         options = BuildOptions.parse(values, diagnostics)
         diagnostics.end_stage()
         return options
+
+    def run(
+        self,
+        inputs: Mapping[str, Given] | None = None,
+        *,
+        reference: bool = False,
+        seed: int = 0,
+        pictures: Pictures | None = None,
+        runtime: str = "auto",
+        target: str | None = None,
+        options: Mapping[str, object] | None = None,
+        progress: ProgressReporter | None = None,
+    ) -> dict[str, Array]:
+        """The outputs for some inputs: of an engine on the GPU, or with `reference` in fp32 on a CPU.
+
+        `inputs` are arrays, paths of .npy files, or paths of images, which `pictures` says how to read; inputs left
+        out are random by `seed`, sizes left open at opt. The other arguments are those of `build`. The reference is
+        ONNX Runtime's, of the network as if every precision were fp32. bf16 outputs are given as fp32.
+        Raises RunError, ExportError (a reference of what ONNX cannot say), and what `build` raises.
+        """
+        from trtdsl.running import as_numbers, make_inputs, run_in_fp32
+
+        made = make_inputs(self.graph, inputs or {}, seed=seed, pictures=pictures)
+        if reference:
+            return run_in_fp32(self.graph, made)
+        from trtdsl.running.gpu import runner
+
+        chosen = self.options(options, target)
+        delivered = runner(runtime).run(self.typed, chosen, made, progress)
+        types = {output.name: self.typed.types[output.tensor].dtype for output in self.typed.outputs}
+        return {name: as_numbers(array, types[name]) for name, array in delivered.items()}
+
+    def compare(
+        self,
+        inputs: Mapping[str, Given] | None = None,
+        *,
+        layers: bool = False,
+        seed: int = 0,
+        pictures: Pictures | None = None,
+        runtime: str = "auto",
+        target: str | None = None,
+        options: Mapping[str, object] | None = None,
+        progress: ProgressReporter | None = None,
+    ) -> Comparison:
+        """How far the network is, in its own types, from the same in fp32: as ONNX, and as an engine on the GPU.
+
+        What cannot run here is in the result with the reason. `layers` compares the tensors of all layers, not only
+        the outputs, by an engine and a model that deliver them all. The arguments are those of `run`, which says what
+        is raised.
+        """
+        from trtdsl.running import Comparer, make_inputs, with_every_layer
+        from trtdsl.running.gpu import compare_engine
+
+        made = make_inputs(self.graph, inputs or {}, seed=seed, pictures=pictures)
+        chosen = self.options(options, target)
+        comparer = Comparer(with_every_layer(self.graph) if layers else self.graph, made)
+        ways = (comparer.onnx_form(), compare_engine(comparer, runtime, chosen, progress))
+        return comparer.result(ways)
+
+    def export_onnx(self, output: str | Path | None = None, *, external: bool | None = None) -> tuple[Path, ...]:
+        """Write the network as an ONNX model; `output` defaults to the network's path with `.onnx`.
+
+        `external` puts the weights beside the model, in `<output>.data`, or keeps them inside; by default they lie
+        beside it from 64 MiB on. Gives the files written. Raises ExportError, OSError, RunError (no onnx is installed).
+        """
+        from trtdsl.export import export_onnx
+
+        path = Path(output) if output is not None else self.path.with_suffix(".onnx")
+        return export_onnx(self.typed, path, external=external)
+
+    def export_script(
+        self,
+        output: str | Path | None = None,
+        *,
+        runtime: str = "auto",
+        target: str | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write the network as a Python program of plain TensorRT calls; `output` defaults to the path with `.py`.
+
+        `runtime` is as for `build`, of the version that is installed, else the latest known, or one with its version
+        (`tensorrt-8.6`), which need not be. Gives the files written. Raises BuildError (the runtime cannot do it),
+        NetworkError (wrong options), OSError; ValueError for another `runtime`.
+        """
+        from trtdsl.export import export_script
+        from trtdsl.targets.runtime import describe_runtime
+
+        path = Path(output) if output is not None else self.path.with_suffix(".py")
+        chosen = self.options(options, target)
+        return export_script(self.typed, path, describe_runtime(runtime), chosen, self.path)
 
     def build(
         self,

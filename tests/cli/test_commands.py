@@ -262,9 +262,10 @@ def test_ops_explains_each_op(name: str) -> None:
     op = CATALOGUE[name]
     printed = succeed("ops", name)
     assert printed.startswith(op.kind)
-    for declared in (*op.attributes.values(), *op.weight_parameters.values()):
-        assert f"  {declared.name} " in printed
-        assert declared.help in printed
+    told = {declared.name: declared.help for declared in (*op.attributes.values(), *op.weight_parameters.values())}
+    for key, help in (op.structure or told).items():
+        assert f"  {key} " in printed
+        assert help in printed
     assert f"- {op.example}" in printed
 
 
@@ -290,7 +291,7 @@ def test_ops_as_json() -> None:
 
 
 def test_an_unknown_op_is_corrected() -> None:
-    result = run("ops", "batchnorm")
+    result = run("ops", "batch_nrom")
     assert result.exit_code == 1
     assert "did you mean `batch_norm`?" in result.stderr
 

@@ -15,17 +15,36 @@ from click.testing import CliRunner
 
 from trtdsl import __version__
 from trtdsl.cli.main import COMMANDS, main
-from trtdsl.cli.options import Command
+from trtdsl.cli.options import Command, Group
 from trtdsl.errors import BuildInterrupted, Diagnostic, NetworkError, TrtdslError
 from trtdsl.source import SourceFile, Span
 
-HEAVY = ("numpy", "yaml", "jsonschema", "rich", "safetensors", "tensorrt", "tensorrt_bindings", "tensorrt_rtx", "onnx")
+HEAVY = (
+    *("numpy", "yaml", "jsonschema", "rich", "safetensors", "tensorrt", "tensorrt_bindings", "tensorrt_rtx"),
+    *("onnx", "onnxruntime", "PIL", "cuda"),
+)
 
 
-def command_of(name: str) -> Command:
-    command = main.get_command(click.Context(main), name)
-    assert isinstance(command, Command)
+def command_of(name: str) -> Command | Group:
+    """The command of a name such as `export onnx`."""
+    command: click.Command | None = main
+    for word in name.split():
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), word)
+    assert isinstance(command, (Command, Group))
     return command
+
+
+def described() -> dict[str, str]:
+    """What --help says of all commands and subcommands."""
+    found = dict(COMMANDS)
+    for name in COMMANDS:
+        if isinstance(group := command_of(name), Group):
+            found |= {f"{name} {inner}": text for inner, text in group.subcommands.items()}
+    return found
+
+
+DESCRIBED = described()
 
 
 def loaded_modules(code: str, *arguments: str) -> list[str]:
@@ -46,7 +65,10 @@ def test_import_is_cheap() -> None:
     assert loaded_modules("import trtdsl") == []
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], *([n, "--help"] for n in COMMANDS)], ids=" ".join)
+HELP = [["--version"], ["--help"], *([*name.split(), "--help"] for name in DESCRIBED)]
+
+
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = f"from trtdsl.cli.main import main\nmain({arguments!r}, standalone_mode=False)"
     assert loaded_modules(code) == []
@@ -59,14 +81,14 @@ def test_validate_needs_no_tensorrt_and_no_onnx(digits: Path) -> None:
     assert "numpy" in loaded  # the check can see imports
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", DESCRIBED)
 def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
-    assert (command_of(name).help or "").partition("\n")[0] == COMMANDS[name]
+    assert (command_of(name).help or "").partition("\n")[0] == DESCRIBED[name]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", DESCRIBED)
 def test_help_teaches(name: str) -> None:
-    result = CliRunner().invoke(main, [name, "--help"])
+    result = CliRunner().invoke(main, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert f"Usage: trtdsl {name}" in result.output.replace("Usage: main", "Usage: trtdsl")
     for option in command_of(name).params:
@@ -76,7 +98,7 @@ def test_help_teaches(name: str) -> None:
         assert f"  {example}\n" in result.output
 
 
-EXAMPLES = [example for name in COMMANDS for example in command_of(name).examples]
+EXAMPLES = [example for name in DESCRIBED for example in command_of(name).examples]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -85,6 +107,8 @@ def test_examples_in_help_are_command_lines_that_parse(example: str) -> None:
 
     program, name, *arguments = shlex.split(example.partition(" | ")[0])
     assert program == "trtdsl"
+    if isinstance(command_of(name), Group):
+        name = f"{name} {arguments.pop(0)}"
     with command_of(name).make_context(name, arguments) as context:
         assert not context.args
 

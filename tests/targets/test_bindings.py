@@ -12,15 +12,18 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.control.networks import CASES as CONTROL_CASES
+from tests.control.test_networks import loaded
 from tests.ops.harness import Case, cases
-from trtdsl.targets.network import LayerNet, NetworkState
+from trtdsl.graph import Graph, Layer
+from trtdsl.targets.network import LayerNet, Lowering, NetworkState
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import DataType
 from trtdsl.weights import Weight
@@ -41,7 +44,7 @@ def _named() -> dict[str, tuple[str, str]]:
 NAMED = _named()
 
 
-def _declared(name: str) -> dict[str, Any]:
+def bindings_of(name: str) -> dict[str, Any]:
     """What bindings declare; asked of a process of its own, for one process loads one TensorRT."""
     environment = dict(os.environ)
     if name == "rtx":
@@ -83,8 +86,12 @@ class Module:
 class DeclaredLayer:
     """A layer that has the attributes its class declares, and no other."""
 
+    _declared: dict[str, Any]
+    _members: dict[str, str]
+
     def __init__(self, name: str, declared: dict[str, Any]) -> None:
         object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_declared", declared)
         object.__setattr__(self, "_members", declared["classes"][name])
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -93,8 +100,28 @@ class DeclaredLayer:
     def get_output(self, index: int) -> Symbol:
         return Symbol(f"{self._name} output {index}")
 
+    def __getattr__(self, name: str) -> Callable[..., DeclaredLayer]:
+        """The methods by which loops and conditionals add layers."""
+        assert name.startswith("add_") or name == "set_condition"
+        assert name in self._members, f"{self._name} has no {name}"
+        return _adding(name, self._members[name], self._declared)
+
     def set_input(self, index: int, tensor: object) -> None:
         assert isinstance(tensor, Symbol)
+
+
+def _adding(name: str, signature: str, declared: dict[str, Any]) -> Callable[..., DeclaredLayer]:
+    """A method that gives a layer, with the arguments of its signature."""
+
+    def call(*arguments: object, **keywords: object) -> DeclaredLayer:
+        match = re.search(r"\(self: [\w.]+(.*)\) -> [\w.]*?(\w+)$", signature)
+        assert match, f"{name}: {signature}"
+        parameters = re.findall(r", (\w+): ", match[1])
+        assert len(arguments) + len(keywords) <= len(parameters), f"{name} takes {parameters}"
+        assert set(keywords) <= set(parameters[len(arguments) :]), f"{name} takes {parameters}"
+        return DeclaredLayer(match[2], declared)
+
+    return call
 
 
 class Declared:
@@ -114,6 +141,12 @@ class Declared:
     def no_weights(self, dtype: DataType) -> Any:
         return Symbol("no weights")
 
+    def plugin(self, name: str, version: str, fields: Mapping[str, int | float], label: str) -> Any:
+        declared = self.declared["plugins"][f"{name} {version}"]
+        given = {key: "FLOAT32" if isinstance(value, float) else "INT32" for key, value in fields.items()}
+        assert given == declared, f"{name} has the fields {declared}"
+        return Symbol(label)
+
     def data_type(self, dtype: DataType) -> Any:
         return getattr(self.trt.DataType, dtype.trt_name)
 
@@ -122,24 +155,28 @@ class Declared:
 
     def method(self, name: str) -> Callable[..., DeclaredLayer]:
         assert name in self.network, f"INetworkDefinition has no {name}"
-        signature = self.network[name]
-
-        def call(*arguments: object, **keywords: object) -> DeclaredLayer:
-            match = re.search(r"\(self: [\w.]+(.*)\) -> [\w.]*?(\w+)$", signature)
-            assert match, f"{name}: {signature}"
-            parameters = re.findall(r", (\w+): ", match[1])
-            assert len(arguments) + len(keywords) <= len(parameters), f"{name} takes {parameters}"
-            assert set(keywords) <= set(parameters[len(arguments) :]), f"{name} takes {parameters}"
-            return DeclaredLayer(match[2], self.declared)
-
-        return call
+        return _adding(name, self.network[name], self.declared)
 
 
-@pytest.mark.parametrize("name", ["rtx", *dict.fromkeys(["8.6", "10.15", *NAMED])])
-def test_lowerings_use_what_the_bindings_declare(name: str) -> None:
-    declared = _declared(name)
+every_binding = pytest.mark.parametrize("name", ["rtx", *dict.fromkeys(["8.6", "10.15", *NAMED])])
+
+
+def _runtime(name: str, declared: dict[str, Any]) -> Runtime:
     version = tuple(int(part) for part in declared["version"].split("."))
-    runtime = Runtime("rtx" if name == "rtx" else "tensorrt", version)
+    return Runtime("rtx" if name == "rtx" else "tensorrt", version)
+
+
+@every_binding
+def test_control_flow_uses_what_the_bindings_declare(name: str, tmp_path: Path) -> None:
+    declared = bindings_of(name)
+    for case in CONTROL_CASES:
+        _lower_graph(case.id, loaded(case, tmp_path).typed, declared, _runtime(name, declared))
+
+
+@every_binding
+def test_lowerings_use_what_the_bindings_declare(name: str) -> None:
+    declared = bindings_of(name)
+    runtime = _runtime(name, declared)
     lowered = [case for case in cases() if _lower(case, declared, runtime)]
     assert len(lowered) > 250
 
@@ -149,14 +186,26 @@ def _lower(case: Case, declared: dict[str, Any], runtime: Runtime) -> bool:
     graph = case.graph()
     if {tensor.dtype for tensor in graph.types.values()} - runtime.dtypes:
         return False
+    if case.op.plugin and runtime.is_rtx:
+        return False
+    if case.op.kind in ("nms", "non_zero") and not runtime.has_data_dependent_sizes:
+        return False
+    _lower_graph(case.id, graph, declared, runtime)
+    return True
+
+
+def _lower_graph(name: str, graph: Graph, declared: dict[str, Any], runtime: Runtime) -> None:
     state = NetworkState(Declared(declared), runtime, graph)
     state.tensors.update({entry.name: Symbol(entry.name) for entry in graph.inputs})
-    for layer in graph.layers:
-        net = LayerNet(state, layer, graph.types)
-        try:
-            result = layer.op.to_tensorrt(net, *(name and state.tensors[name] for name in layer.inputs))
-        except AssertionError as error:
-            raise AssertionError(f"{case.id}: {error}") from error
+
+    def lower(layer: Layer) -> None:
+        net = LayerNet(state, layer, graph.types, Lowering(lower, lambda net, given: given))
+        result = layer.op.to_tensorrt(net, *(tensor and state.tensor(tensor) for tensor in layer.inputs))
         outputs = result if isinstance(result, tuple) else (result,)
         state.tensors.update(zip(layer.outputs, outputs, strict=True))
-    return True
+
+    for layer in graph.layers:
+        try:
+            lower(layer)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {error}") from error

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from trtdsl.targets.runtime import Runtime
-from trtdsl.targets.weak_typing import WeakTyping
+from trtdsl.targets.weak_typing import weak_typing
 
 
 class DataType(Enum):
@@ -94,7 +94,7 @@ def constrained(
     kind: LayerType, inputs: list[Tensor | None], outputs: list[Tensor], to_type: DataType | None = None
 ) -> Layer:
     """A layer of a network whose `x` is fp32 and `x/fp16` its cast."""
-    typing = WeakTyping(RUNTIME)
+    typing = weak_typing(RUNTIME)
     typing.constrain(Layer(LayerType.CAST, [X], [X16], HALF))
     layer = Layer(kind, inputs, outputs, to_type)
     typing.constrain(layer)
@@ -143,7 +143,7 @@ def test_precision_and_output_types(
 
 
 def test_types_are_followed_through_the_network() -> None:
-    typing = WeakTyping(RUNTIME)
+    typing = weak_typing(RUNTIME)
     chain = [X, X16, Tensor("a"), Tensor("b"), Tensor("b/fp32"), Tensor("c")]
     kinds = [LayerType.CAST, LayerType.CONVOLUTION, LayerType.ACTIVATION, LayerType.CAST, LayerType.ACTIVATION]
     casts = {0: HALF, 3: FLOAT}
@@ -152,3 +152,24 @@ def test_types_are_followed_through_the_network() -> None:
         typing.constrain(layer)
     assert [layer.output_types[0] for layer in layers] == [HALF, HALF, HALF, FLOAT, FLOAT]
     assert [layer.precision for layer in layers] == [None, HALF, None, None, None]
+
+
+class Attention:
+    """As IAttention, which is not an ILayer: it has neither a type nor anything to set."""
+
+    num_inputs = num_outputs = 1
+
+    def get_input(self, index: int) -> Tensor:
+        return X16
+
+    def get_output(self, index: int) -> Tensor:
+        return Y
+
+
+def test_types_are_followed_through_an_attention() -> None:
+    typing = weak_typing(RUNTIME)
+    typing.constrain(Layer(LayerType.CAST, [X], [X16], HALF))
+    typing.constrain(Attention())
+    after = Layer(LayerType.ACTIVATION, [Y], [Tensor("z")])
+    typing.constrain(after)
+    assert after.output_types == {0: HALF}

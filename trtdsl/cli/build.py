@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from trtdsl.cli.console import byte_size, show
-from trtdsl.cli.options import Command, color_option, load_network, network_options, parse_assignments
+from trtdsl.cli.options import (
+    Command,
+    build_options,
+    color_option,
+    load_network,
+    network_options,
+    parse_build_options,
+)
 from trtdsl.targets.runtime import CHOICES
 
 
@@ -34,16 +41,7 @@ from trtdsl.targets.runtime import CHOICES
     show_default=True,
     help="The TensorRT to build with; auto takes what is installed: RTX first where there is no GPU.",
 )
-@click.option(
-    "--target", metavar="CAPABILITY", help="Compute capability of the GPU to build for, such as 8.9 (RTX only)."
-)
-@click.option(
-    "--option",
-    "option_assignments",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Override an entry of the network's `build:` section: --option optimization_level=5.",
-)
+@build_options
 @click.option("--no-cache", is_flag=True, help="Build even when an engine of the very same ingredients is at hand.")
 @color_option
 def command(
@@ -62,7 +60,6 @@ def command(
     an engine of the same network, weights, options and versions is at hand.
     """
     from trtdsl.cli.progress import progress
-    from trtdsl.nodes import plain
 
     loaded = load_network(network, **described)
     show(loaded.warnings)
@@ -72,7 +69,7 @@ def command(
             output,
             runtime=runtime,
             target=target,
-            options={name: plain(value) for name, value in parse_assignments(option_assignments, "--option").items()},
+            options=parse_build_options(option_assignments),
             cache=not no_cache,
             progress=reporter,
         )

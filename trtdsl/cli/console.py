@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import click
 
@@ -63,6 +64,11 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), indent: s
         ]
         lines.append((indent + "  ".join(cells)).rstrip())
     return "\n".join(lines)
+
+
+def written_files(paths: Iterable[Path]) -> str:
+    """What a command says of the files it wrote."""
+    return "wrote " + " and ".join(f"{path} ({byte_size(path.stat().st_size)})" for path in paths)
 
 
 def byte_size(count: int) -> str:

@@ -23,6 +23,9 @@ INTERRUPTED = 130
 COMMANDS = {
     "build": "Build the engine of a network.",
     "validate": "Check a network; needs no TensorRT.",
+    "run": "Run a network once and print what comes out.",
+    "compare": "Compare a network with the same one in fp32.",
+    "export": "Write a network for other programs: ONNX, or a script of TensorRT calls.",
     "expand": "Print a network with params, modules and loops written out.",
     "explain": "Print the TensorRT calls that a network becomes.",
     "ops": "List the ops, or explain one.",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,34 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, examples: Sequence[str], **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(formatter, self.examples)
+
+
+class Group(click.Group):
+    """A command of several subcommands, whose --help ends with examples; imports a subcommand when it is called."""
+
+    def __init__(
+        self, *arguments: Any, examples: Sequence[str], subcommands: Mapping[str, str], **settings: Any
+    ) -> None:
+        """`subcommands` has what --help says of each; `export onnx` lies in `export_onnx.py`."""
+        super().__init__(*arguments, **settings)
+        self.examples = tuple(examples)
+        self.subcommands = subcommands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.subcommands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.subcommands:
+            return None
+        command: click.Command = importlib.import_module(f"trtdsl.cli.{self.name}_{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.subcommands.items()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(formatter, self.examples)
@@ -95,6 +124,20 @@ _WEIGHTS = (
 )
 
 
+_BUILD = (
+    click.option(
+        "--target", metavar="CAPABILITY", help="Compute capability of the GPU to build for, such as 8.9 (RTX only)."
+    ),
+    click.option(
+        "--option",
+        "option_assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Override an entry of the network's `build:` section: --option optimization_level=5.",
+    ),
+)
+
+
 def _with(decorators: Sequence[Callable[[F], F]], command: F) -> F:
     for decorator in reversed(decorators):
         command = decorator(command)
@@ -109,6 +152,18 @@ def expansion_options(command: F) -> F:
 def network_options(command: F) -> F:
     """The options of expansion, and how weights are looked at."""
     return _with((*_EXPANSION, *_WEIGHTS), command)
+
+
+def build_options(command: F) -> F:
+    """What overrides the `build:` section."""
+    return _with(_BUILD, command)
+
+
+def parse_build_options(assignments: Sequence[str]) -> dict[str, object]:
+    """The values of `--option NAME=VALUE`. Raises NetworkError for what is no YAML."""
+    from trtdsl.nodes import plain
+
+    return {name: plain(value) for name, value in parse_assignments(assignments, "--option").items()}
 
 
 def flatten_network(

@@ -49,10 +49,10 @@ def command(network: Path, unused_weights: bool, **described: Any) -> None:
 
 def summary(path: Path, graph: Graph) -> str:
     """One line on a network: its size, what goes in and out, its dimensions."""
-    values = sum(math.prod(weight.shape or ()) for layer in graph.layers for weight in layer.weights.values())
+    values = sum(math.prod(weight.shape or ()) for layer in graph.all_layers() for weight in layer.weights.values())
     inputs = _tensors((entry.name, entry.type) for entry in graph.inputs)
     outputs = _tensors((output.name, graph.types[output.tensor]) for output in graph.outputs)
-    size = f"{plural(len(graph.layers), 'layer')}, {plural(values, 'weight value')}"
+    size = f"{plural(sum(1 for _ in graph.all_layers()), 'layer')}, {plural(values, 'weight value')}"
     line = f"{path}: {size}; {inputs} -> {outputs}"
     dims = ", ".join(f"{name} = {_sizes(dim)}" for name, dim in graph.dims.items())
     return f"{line}; {dims}" if dims else line

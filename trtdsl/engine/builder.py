@@ -91,5 +91,5 @@ def _named_in(graph: Graph, message: str) -> Layer | None:
     """The layer whose name stands in a message as a whole word; the longest, as names contain each other."""
     words = set(re.findall(r"[\w.:/-]+", message))
     stems = words | {word.split("/")[0].rstrip(".:") for word in words}
-    found = [layer for layer in graph.layers if layer.name in stems]
+    found = [layer for layer in graph.all_layers() if layer.name in stems]
     return max(found, key=lambda layer: len(layer.name), default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 _CHUNK = 1 << 20
 _ABANDONED = 24 * 60 * 60
@@ -38,9 +40,15 @@ class Staged:
 
     def write(self, path: Path, *parts: bytes | memoryview) -> None:
         """What `path` will hold. Raises OSError that names it."""
-        with _naming(path), self._temporary(path).open("xb") as file:
+        with self.open(path) as file:
             for part in parts:
                 file.write(part)
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[BinaryIO]:
+        """A file to write what `path` will hold. Raises OSError that names it."""
+        with _naming(path), self._temporary(path).open("xb") as file:
+            yield file
 
     def link(self, source: Path, path: Path) -> None:
         """Make `path` the same file as `source`: a link where the disk can, else a copy.
@@ -93,6 +101,17 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def check_places(*paths: Path) -> None:
+    """Find out that files of one folder cannot be written before they are made. Raises OSError."""
+    folder = paths[0].parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview) -> None:

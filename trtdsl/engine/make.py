@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from trtdsl.build_options import BuildOptions
 from trtdsl.engine import manifest as manifests
 from trtdsl.engine.builder import build
 from trtdsl.engine.cache import EngineCache, has_recipe, is_current
-from trtdsl.engine.files import Staged, sha256
+from trtdsl.engine.files import Staged, check_places, sha256
 from trtdsl.engine.manifest import Ingredients
 from trtdsl.engine.progress import ProgressReporter
 from trtdsl.errors import Diagnostic, Diagnostics
@@ -61,7 +59,7 @@ def make_engine(
         hashing = pool.submit(recipe.with_weights_of, graph)
         if usable is not None and maker.may_reuse(usable) and (found := maker.reuse(hashing.result(), usable)):
             return found
-        _check_place(output)
+        check_places(output, manifests.manifest_path(output))
         diagnostics = Diagnostics()
         plan = memoryview(build(graph, runtime, options, diagnostics, progress))
         digest = pool.submit(sha256, plan)
@@ -74,16 +72,6 @@ def make_engine(
     if usable is not None:
         usable.store(recipe.key, made_of.key, output, manifest)
     return EngineFile(output, manifest, False, diagnostics.warnings)
-
-
-def _check_place(output: Path) -> None:
-    """Find out that an engine cannot be written before it is built. Raises OSError."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    for path in (output, manifests.manifest_path(output)):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not os.access(output.parent, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def ingredients_but_weights(graph: Graph, spec: str, runtime: Runtime, options: 
 def _weight_files(graph: Graph) -> list[dict[str, Any]]:
     """The files that weights come from, each with a hash of the entries used and of what they are used for."""
     used: dict[str, list[tuple[str, Weight]]] = defaultdict(list)
-    for layer in graph.layers:
+    for layer in graph.all_layers():
         for name, weight in layer.weights.items():
             file = str(weight.source.entry.path) if isinstance(weight.source, Stored) else ""
             used[file].append((f"{layer.name}.{name}", weight))
@@ -133,7 +133,7 @@ def _tensor(graph: Graph, name: str) -> dict[str, Any]:
 
 def _precision(graph: Graph) -> dict[str, Any]:
     """What was asked for, by layer; the types an engine really uses can only be read off on a GPU."""
-    computing = [layer for layer in graph.layers if _computes(layer, graph)]
+    computing = [layer for layer in graph.all_layers() if _computes(layer, graph)]
     counts = Counter(str(layer.precision) for layer in computing)
     common = counts.most_common(1)[0][0] if counts else None
     return {
@@ -144,7 +144,9 @@ def _precision(graph: Graph) -> dict[str, Any]:
 
 
 def _computes(layer: Layer, graph: Graph) -> bool:
-    return layer.op.kind != "cast" and any(graph.types[name].dtype.is_float for name in layer.outputs)
+    return (
+        layer.op.kind != "cast" and not layer.bodies and any(graph.types[name].dtype.is_float for name in layer.outputs)
+    )
 
 
 def manifest_path(engine: Path) -> Path:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from trtdsl.errors import BuildError, Diagnostic, used_at
-from trtdsl.graph import Graph, Layer
-from trtdsl.ops.base import OpError
+from trtdsl.graph import Graph, Layer, read_from_outside
+from trtdsl.ops.base import OpError, OpErrors
+from trtdsl.ops.raw import RawLayer
+from trtdsl.targets import raw
 from trtdsl.targets.runtime import Runtime
+from trtdsl.targets.signatures import Declarations
 from trtdsl.targets.sizes import SizeTensors
 from trtdsl.types import DataType, Dim, Expression, Shape, TensorType
 from trtdsl.weights import Weight, as_stored, to_storage
@@ -25,8 +28,14 @@ class RefusedError(Exception):
 
 def impossible(layer: Layer, error: OpError) -> BuildError:
     """The error for what an op knows that this runtime cannot do."""
-    message = f"{layer.name}: {error.message}"
-    return BuildError([Diagnostic("tensorrt-type", message, layer.span(error.at), error.hint, used_at(layer.origin))])
+    notes = used_at(layer.origin)
+    found = error.errors if isinstance(error, OpErrors) else (error,)
+    return BuildError(
+        [
+            Diagnostic(one.code or "tensorrt-type", f"{layer.name}: {one.message}", layer.span(one.at), one.hint, notes)
+            for one in found
+        ]
+    )
 
 
 class Api(Protocol):
@@ -42,6 +51,10 @@ class Api(Protocol):
 
     def no_weights(self, dtype: DataType) -> Any:
         """Empty Weights, which have a type all the same."""
+        ...
+
+    def plugin(self, name: str, version: str, fields: Mapping[str, int | float], label: str) -> Any:
+        """A plugin from TensorRT's registry. Raises OpError where there is none."""
         ...
 
     @property
@@ -68,17 +81,51 @@ class NetworkState:
     tensors: dict[str, Any] = field(default_factory=dict)
     sizes: dict[Expression, Any] = field(default_factory=dict)
     """Shape tensors of one element, by what they hold."""
+    declarations: Declarations | None = None
+    """What the TensorRT at hand declares, for raw layers; None where there is none."""
+    entered: list[Mapping[str, Any]] = field(default_factory=list)
+    """What stands for tensors from outside in the branches around the layer that is being added, the innermost last."""
+
+    def tensor(self, name: str) -> Any:
+        """A tensor of the graph, as layers at this point read it."""
+        for branch in reversed(self.entered):
+            if name in branch:
+                return branch[name]
+        return self.tensors[name]
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """How the layers of bodies are added.
+
+    `layer` adds one. `begin` is called with what a body is given, by name, before that; it gives what stands for it.
+    """
+
+    layer: Callable[[Layer], None]
+    begin: Callable[[LayerNet, Mapping[str, Any]], Mapping[str, Any]]
 
 
 class LayerNet(SizeTensors):
     """The `Net` of one layer. Keeps the TensorRT layers that were added, in order."""
 
-    def __init__(self, state: NetworkState, layer: Layer, types: Mapping[str, TensorType]) -> None:
+    # The state knows neither of this nor of the lowering: a cycle would let the network outlive its builder.
+
+    def __init__(
+        self,
+        state: NetworkState,
+        layer: Layer,
+        types: Mapping[str, TensorType],
+        lowering: Lowering | None = None,
+    ) -> None:
+        """Without a `lowering` the layer has no bodies."""
         self.state = state
+        self.lowering = lowering
         self.layer = layer
         self.input_types = tuple(None if name is None else types[name] for name in layer.inputs)
         self.output_types = tuple(types[name] for name in layer.outputs)
         self.added: list[Any] = []
+        self.settled = 0
+        """How many of those added have their types: those before the first layer of a body."""
         self.trt = state.api.trt
         self.runtime = state.runtime
 
@@ -93,20 +140,67 @@ class LayerNet(SizeTensors):
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith("add_"):
             raise AttributeError(name)
-        method = self.state.api.method(name)
+        return self.checked(name, self.state.api.method(name))
 
-        def checked(*arguments: Any, **keywords: Any) -> Any:
+    def checked(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A method that adds a layer: one that is refused is an error, others are kept."""
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
             layer = method(*arguments, **keywords)
             if layer is None:
                 raise RefusedError(f"{name} gave no layer")
             self.added.append(layer)
             return layer
 
-        return checked
+        return call
+
+    def loop(self) -> Any:
+        """A new ILoop, whose own `add_*` are checked as the network's are."""
+        return self._construct("add_loop")
+
+    def conditional(self) -> Any:
+        """A new IIfConditional, likewise."""
+        return self._construct("add_if_conditional")
+
+    def _construct(self, name: str) -> Any:
+        made = self.state.api.method(name)()
+        if made is None:
+            raise RefusedError(f"{name} gave nothing")
+        made.name = self.layer.name
+        return _Construct(self, made)
+
+    def body(
+        self, name: str, inputs: tuple[Any, ...] = (), enter: Callable[[str, Any], Any] | None = None
+    ) -> tuple[Any, ...]:
+        """Add the layers of one of this layer's bodies, given these tensors; gives those that come out.
+
+        `enter` makes of each tensor from outside, of which the name is given as well, the one that the layers read.
+        """
+        state, lowering, body = self.state, self.lowering, self.layer.bodies[name]
+        assert lowering is not None, f"{self.layer.name} has bodies, which nothing lowers"
+        entered = {outer: enter(outer, state.tensor(outer)) for outer in read_from_outside(body)} if enter else {}
+        state.tensors.update(lowering.begin(self, dict(zip(body.inputs, inputs, strict=True))))
+        state.entered.append(entered)
+        for layer in body.layers:
+            lowering.layer(layer)
+        outputs = tuple(map(state.tensor, body.outputs))
+        state.entered.pop()
+        return outputs
+
+    def raw(self, layer: RawLayer, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Call the method of a raw layer, with what YAML gives turned into what the method takes. Raises OpErrors."""
+        return raw.call(self, layer, tensors)
 
     def has(self, method: str) -> bool:
         """Whether this TensorRT's network has that `add_*` method."""
         return self.state.api.has(method)
+
+    def plugin(self, name: str, version: str, inputs: Sequence[Any], fields: Mapping[str, int | float]) -> Any:
+        """The layer of a plugin from TensorRT's registry."""
+        if not self.has("add_plugin_v2"):
+            raise OpError(f"{self.runtime} has no plugins, and {self.layer.op.kind} is the plugin {name}")
+        plugin = self.state.api.plugin(name, version, fields, self.layer.name)
+        return self.add_plugin_v2(list(inputs), plugin)
 
     def weight_array(self, name: str) -> np.ndarray[Any, Any]:
         """A weight's elements as fp32 (integers as they are), in its declared shape."""
@@ -148,7 +242,7 @@ class LayerNet(SizeTensors):
             dtype = self.dtype if array.dtype.kind == "f" else DataType(array.dtype.name)
         array = to_storage(array, dtype)
         shape = array.shape if shape is None else shape
-        weights = self.state.api.weights(array, dtype, _preview(value))
+        weights = self.state.api.weights(array, dtype, _label(value, self.layer))
         return self.add_constant(shape, weights).get_output(0)
 
     def cast(self, x: Any, dtype: DataType) -> Any:
@@ -182,6 +276,13 @@ class LayerNet(SizeTensors):
     @property
     def sized_graph(self) -> Graph:
         return self.state.graph
+
+    def size_scalar(self, size: Dim) -> Any:
+        """An int32 tensor of rank 0 that holds a size."""
+        if size.is_static:
+            return self.constant(np.int32(size.value))
+        scalar = self.reshape(self.shape_tensor((size,)), (Dim.of(1),), ())
+        return scalar if self.runtime.shape_dtype is DataType.INT32 else self.cast(scalar, DataType.INT32)
 
     def shape_numbers(self, sizes: list[int]) -> Any:
         return self.constant(sizes, self.runtime.shape_dtype)
@@ -233,9 +334,34 @@ class LayerNet(SizeTensors):
             layer.set_input(4, fill)
         return layer.get_output(0)
 
+    def data_behind(self, position: int) -> str | None:
+        """The network input whose elements, not only its sizes, an input of this layer is computed from, if any."""
+        makers = {name: layer for layer in self.state.graph.layers for name in layer.outputs}
+        waiting, seen = [self.layer.inputs[position]], set[str | None]()
+        while waiting:
+            name = waiting.pop()
+            if name is None or name in seen:
+                continue
+            seen.add(name)
+            if name not in makers:
+                return name
+            if not makers[name].op.reads_sizes:
+                waiting += makers[name].inputs
+        return None
+
     def reduce(self, operation: str, x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
         mask = sum(1 << axis for axis in axes)
         return self.add_reduce(x, getattr(self.trt.ReduceOperation, operation), mask, keepdim).get_output(0)
+
+
+class _Construct:
+    """A loop or a conditional of TensorRT: what its methods add is checked, and kept with what its layer added."""
+
+    def __init__(self, net: LayerNet, made: Any) -> None:
+        self._net, self._made = net, made
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return self._net.checked(name, getattr(self._made, name))
 
 
 def shape_of_input(type: TensorType) -> tuple[int, ...]:
@@ -254,6 +380,7 @@ def _static_or_zero(dims: Shape) -> tuple[int, ...]:
     return tuple(dim.value if dim.is_static else 0 for dim in dims)
 
 
-def _preview(value: object) -> str:
+def _label(value: object, layer: Layer) -> str:
+    """What a constant is called: by its elements, while they are few."""
     array = np.asarray(value)
-    return str(array.tolist()) if array.size <= 8 else f"{array.size} values"
+    return str(array.tolist()) if array.size <= 8 else f"{layer.name}, computed"

@@ -16,12 +16,14 @@ from trtdsl.targets.onnx_net import Block, Initializer, Node, OnnxLayerNet, Onnx
 from trtdsl.types import DataType, Shape, TensorType
 from trtdsl.version import __version__
 
-_IR_OF_OPSET = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10}
+_IR_OF_OPSET = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12}
 _ELEMENT_TYPES = {
     DataType.FP32: onnx.TensorProto.FLOAT,
     DataType.FP16: onnx.TensorProto.FLOAT16,
     DataType.BF16: onnx.TensorProto.BFLOAT16,
     DataType.FP8: onnx.TensorProto.FLOAT8E4M3FN,
+    DataType.FP4: onnx.TensorProto.FLOAT4E2M1,
+    DataType.E8M0: onnx.TensorProto.FLOAT8E8M0,
     DataType.INT64: onnx.TensorProto.INT64,
     DataType.INT32: onnx.TensorProto.INT32,
     DataType.INT8: onnx.TensorProto.INT8,
@@ -45,6 +47,11 @@ class OnnxModel:
     def weight_bytes(self) -> int:
         """The size of all elements."""
         return sum(_byte_count(entry) for entry in self._state.initializers.values())
+
+    @property
+    def has_large_tensors(self) -> bool:
+        """Whether there is anything that may lie beside the model."""
+        return next(self._external(), None) is not None
 
     def proto(self) -> Any:
         """The ModelProto with all elements inside."""
@@ -87,8 +94,13 @@ class OnnxModel:
         return model
 
 
-def to_onnx(graph: Graph) -> OnnxModel:
-    """The model of a typed graph. Raises ExportError with every layer that ONNX cannot say."""
+def to_onnx(graph: Graph, *, stepwise: bool = False) -> OnnxModel:
+    """The model of a typed graph. Raises ExportError with every layer that ONNX cannot say.
+
+    With `stepwise` each node's output passes an Identity. Where ONNX Runtime computes a node in fp32, for want of a
+    kernel in fp16, it casts, and lets two casts that meet cancel each other, roundings and overflows with them; behind
+    an Identity they do not meet.
+    """
     state = OnnxState(graph, opset_for(graph))
     refused: list[Diagnostic] = []
     _name_tensors(state)
@@ -106,7 +118,22 @@ def to_onnx(graph: Graph) -> OnnxModel:
             state.main.nodes.append(Node("Identity", (tensor,), (output.name,), {}, f"{output.name}/output", place))
         given.add(tensor)
         state.main.outputs.append((output.name, graph.types[output.tensor]))
+    if stepwise:
+        _separate(state, state.main)
     return OnnxModel(state)
+
+
+def _separate(state: OnnxState, block: Block) -> None:
+    """Put an Identity behind each output of each node, inside nodes as well."""
+    nodes = []
+    for node in block.nodes:
+        for value in node.attributes.values():
+            if isinstance(value, Block):
+                _separate(state, value)
+        inner = {name: state.unique(f"{name}/step") for name in node.outputs if name}
+        nodes.append(replace(node, outputs=tuple(inner.get(name, name) for name in node.outputs)))
+        nodes += [Node("Identity", (made,), (name,), {}, made, node.place) for name, made in inner.items()]
+    block.nodes[:] = nodes
 
 
 def _name_tensors(state: OnnxState) -> None:
@@ -124,7 +151,7 @@ def _name_tensors(state: OnnxState) -> None:
 
 def add_layer(state: OnnxState, layer: Layer, block: Block, refused: list[Diagnostic]) -> None:
     """Lower one layer into a block; what ONNX cannot say goes to `refused`."""
-    net = OnnxLayerNet(state, layer, block)
+    net = OnnxLayerNet(state, layer, block, lambda inner, into: add_layer(state, inner, into, refused))
     try:
         result = layer.op.to_onnx(net, *(None if name is None else state.tensors[name] for name in layer.inputs))
     except OpError as error:

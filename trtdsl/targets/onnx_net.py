@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from trtdsl.graph import Graph, Layer
-from trtdsl.targets.sizes import SizeTensors
-from trtdsl.types import DataType, Dim, Expression, Shape, TensorType
+from trtdsl.targets.sizes import SizeTensors, source_of
+from trtdsl.types import Arithmetic, DataType, Dim, Expression, Shape, TensorType, symbols
 from trtdsl.weights import Weight, to_storage
 
 OPSET = 17
 """What is written unless element types need more: TensorRT 8.6's own parser reads it."""
-_OPSET_OF = {DataType.FP8: 19, DataType.INT4: 21, DataType.BF16: 22}
-_DIM_OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "//": "Div", "min": "Min", "max": "Max"}
+_OPSET_OF = {DataType.FP8: 19, DataType.INT4: 21, DataType.BF16: 22, DataType.FP4: 23, DataType.E8M0: 24}
+_DIM_OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "//": "Div", "%": "Mod", "min": "Min", "max": "Max"}
 _ATTRIBUTE_AXES_UNTIL = 17
 """The last opset in which reductions other than sums take their axes as an attribute."""
 
@@ -62,6 +62,11 @@ class Block:
     outputs: list[tuple[str, TensorType]] = field(default_factory=list)
     name: str = ""
 
+    @property
+    def depth(self) -> int:
+        """How many graphs it lies in."""
+        return 0 if self.parent is None else 1 + self.parent.depth
+
 
 class OnnxState:
     """What all layers of one model share while it is being made."""
@@ -73,6 +78,8 @@ class OnnxState:
         self.initializers: dict[str, Initializer] = {}
         self.tensors: dict[str, str] = {}
         """ONNX's names of the graph's tensors."""
+        self.blocks: dict[str, Block] = {}
+        """Where tensors of the graph are made that are not made in the main block."""
         self.sizes: dict[Expression, Any] = {}
         self._weights: dict[Any, str] = {}
         self._names: Counter[str] = Counter()
@@ -99,8 +106,10 @@ class OnnxState:
 class OnnxLayerNet(SizeTensors):
     """The `OnnxNet` of one layer, whose nodes go into one block."""
 
-    def __init__(self, state: OnnxState, layer: Layer, block: Block) -> None:
+    def __init__(self, state: OnnxState, layer: Layer, block: Block, lower: Callable[[Layer, Block], None]) -> None:
+        """`lower` adds a layer of a body to a block."""
         self.state = state
+        self.lower = lower
         self.layer = layer
         self.block = block
         self.opset = state.opset
@@ -162,7 +171,9 @@ class OnnxLayerNet(SizeTensors):
 
     def reshape(self, x: str, new_shape: Shape) -> str:
         """`x` as `new_shape`."""
-        return self.node("Reshape", x, self.shape_tensor(new_shape))
+        # A size of 0 would else stand for that of the input's axis.
+        allowzero = 1 if any(min(size.sizes) < 1 for size in new_shape) else None
+        return self.node("Reshape", x, self.shape_tensor(new_shape), allowzero=allowzero)
 
     def transpose(self, x: str, permutation: tuple[int, ...]) -> str:
         return self.node("Transpose", x, perm=permutation)
@@ -183,13 +194,35 @@ class OnnxLayerNet(SizeTensors):
     def _end(self, start: Dim, size: Dim, stride: int) -> Dim:
         """Where ONNX stops: behind the last element, which going down from the first one is before the axis."""
         end = start + (size - 1) * stride + (1 if stride > 0 else -1)
-        return Dim.of(-(2**31)) if stride < 0 and max(end.sizes) < 0 else end
+        if stride > 0:
+            return end
+        # -1 would be the last position; what is far below counts as before the first.
+        return end + end.minimum(0) * 2**30
 
     def reduce(self, operator: str, x: str, axes: tuple[int, ...], keepdim: bool) -> str:
         """`operator` is one of ONNX's `Reduce…`."""
         if operator != "ReduceSum" and self.opset <= _ATTRIBUTE_AXES_UNTIL:
             return self.node(operator, x, axes=axes, keepdims=int(keepdim))
         return self.node(operator, x, self.constant(axes, DataType.INT64), keepdims=int(keepdim))
+
+    def inside(self) -> OnnxBodyNet:
+        """A new graph inside a node that is yet to be made."""
+        name = self.state.unique(f"{self.layer.name}/graph")
+        return OnnxBodyNet(self.state, self.layer, Block(self.block, name=name), self.lower)
+
+    def _make_size(self, expression: Expression) -> Any:
+        # What is kept for others to use has to be where they see it.
+        here, self.block = self.block, self._block_of(expression)
+        try:
+            return super()._make_size(expression)
+        finally:
+            self.block = here
+
+    def _block_of(self, expression: Expression) -> Block:
+        """The outermost block in which all that an expression is computed from is there."""
+        graph, main = self.state.graph, self.state.main
+        blocks = (self.state.blocks.get(source_of(graph, symbol)[0], main) for symbol in symbols(expression))
+        return max(blocks, key=lambda block: block.depth, default=main)
 
     @property
     def known_sizes(self) -> dict[Expression, Any]:
@@ -209,5 +242,37 @@ class OnnxLayerNet(SizeTensors):
     def combine_sizes(self, operator: str, left: Any, right: Any) -> str:
         return self.node(_DIM_OPERATORS[operator], left, right)
 
+    def _compute_size(self, expression: Arithmetic) -> Any:
+        if expression.operator != "%":
+            return super()._compute_size(expression)
+        # Also because ONNX Runtime takes a 1 that is divided for a division by 1, and leaves it out.
+        return self.combine_sizes("%", self._size(expression.left), self._size(expression.right))
+
     def join_sizes(self, pieces: list[Any]) -> str:
         return self.node("Concat", *pieces, axis=0)
+
+
+class OnnxBodyNet(OnnxLayerNet):
+    """The `OnnxBody` of one layer: a graph inside its node."""
+
+    def parameter(self, label: str, type: TensorType) -> str:
+        """A new input of the graph."""
+        name = self.state.unique(f"{self.layer.name}/{label}")
+        self.block.inputs.append((name, type))
+        return name
+
+    def layers(self, body: str, inputs: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Add the layers of one of the layer's bodies, given these tensors; gives those that come out."""
+        state, inside = self.state, self.layer.bodies[body]
+        state.tensors.update(zip(inside.inputs, inputs, strict=True))
+        for layer in inside.layers:
+            state.blocks.update(dict.fromkeys(layer.outputs, self.block))
+            self.lower(layer, self.block)
+        return tuple(state.tensors[name] for name in inside.outputs)
+
+    def result(self, tensor: str, type: TensorType) -> None:
+        """Give out a tensor, whichever it is, as the graph's next output."""
+        made = {output for node in self.block.nodes for output in node.outputs}
+        if tensor not in made or tensor in dict(self.block.outputs):
+            tensor = self.node("Identity", tensor)
+        self.block.outputs.append((tensor, type))

@@ -101,5 +101,5 @@ def _shapes(graph: Graph, *, of_layers: bool) -> Iterator[tuple[str, Shape]]:
     if not of_layers:
         yield from ((entry.name, entry.type.shape) for entry in graph.inputs)
         return
-    for layer in graph.layers:
+    for layer in graph.all_layers():
         yield from ((name, graph.types[name].shape) for name in layer.outputs)

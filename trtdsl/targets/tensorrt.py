@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +11,12 @@ import numpy as np
 from trtdsl.errors import BuildError, Diagnostic, TrtdslError, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
-from trtdsl.targets.network import LayerNet, NetworkState, RefusedError, impossible, shape_of_input
+from trtdsl.ops.raw import RawLayer
+from trtdsl.targets.network import LayerNet, Lowering, NetworkState, RefusedError, impossible, shape_of_input
+from trtdsl.targets.plugins import make_plugin
+from trtdsl.targets.raw import check_outputs, declarations_for
 from trtdsl.targets.runtime import Runtime
-from trtdsl.targets.weak_typing import WeakTyping
+from trtdsl.targets.weak_typing import WeakTyping, weak_typing
 from trtdsl.types import DataType, TensorType
 from trtdsl.weights import Weight
 
@@ -51,6 +54,9 @@ class TensorRTApi:
     def no_weights(self, dtype: DataType) -> Any:
         return self.trt.Weights(self.runtime.data_type(dtype))
 
+    def plugin(self, name: str, version: str, fields: Mapping[str, int | float], label: str) -> Any:
+        return make_plugin(self.trt, name, version, fields, label)
+
     def data_type(self, dtype: DataType) -> Any:
         return self.runtime.data_type(dtype)
 
@@ -70,16 +76,16 @@ def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, stron
     """
     api = TensorRTApi(network, runtime)
     network.name = graph.name
-    typing = None if strongly_typed else WeakTyping(runtime)
-    state = NetworkState(api, runtime, graph)
-    _refuse_unknown_types(graph, runtime)
+    typing = None if strongly_typed else weak_typing(runtime)
+    state = NetworkState(api, runtime, graph, declarations=declarations_for(graph, runtime))
+    refuse_unknown_types(graph, runtime)
     for entry in graph.inputs:
         shape = shape_of_input(entry.type)
         tensor = network.add_input(entry.name, api.data_type(entry.type.dtype), shape)
         if tensor is None:
             raise BuildError.of("tensorrt-refused", f"TensorRT refused input {entry.name}: {_said(log)}", entry.span)
         state.tensors[entry.name] = tensor
-    names = _Names()
+    names = Names()
     for layer in graph.layers:
         _emit_layer(layer, state, log, names, typing)
     _mark_outputs(state, network)
@@ -88,11 +94,11 @@ def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, stron
     return api
 
 
-def _refuse_unknown_types(graph: Graph, runtime: Runtime) -> None:
+def refuse_unknown_types(graph: Graph, runtime: Runtime) -> None:
     """Name the first layer or input of each element type that this runtime lacks."""
     found: dict[DataType, Diagnostic] = {}
     places = [(entry.name, entry.span) for entry in graph.inputs]
-    places += [(name, layer.span("precision")) for layer in graph.layers for name in layer.outputs]
+    places += [(name, layer.span("precision")) for layer in graph.all_layers() for name in layer.outputs]
     for name, span in places:
         dtype = graph.types[name].dtype
         if dtype not in runtime.dtypes and dtype not in found:
@@ -102,15 +108,19 @@ def _refuse_unknown_types(graph: Graph, runtime: Runtime) -> None:
         raise BuildError(tuple(found.values()))
 
 
-def _emit_layer(layer: Layer, state: NetworkState, log: MessageLog, names: _Names, typing: WeakTyping | None) -> None:
-    net = LayerNet(state, layer, state.graph.types)
+def _emit_layer(layer: Layer, state: NetworkState, log: MessageLog, names: Names, typing: WeakTyping | None) -> None:
+    lowering = Lowering(
+        lambda inner: _emit_layer(inner, state, log, names, typing),
+        lambda net, given: _begin_body(net, given, typing),
+    )
+    net = LayerNet(state, layer, state.graph.types, lowering)
     try:
-        result = layer.op.to_tensorrt(net, *(None if name is None else state.tensors[name] for name in layer.inputs))
+        result = layer.op.to_tensorrt(net, *(None if name is None else state.tensor(name) for name in layer.inputs))
         outputs = _outputs(result)
-        _name_layers(layer, net.added, outputs, names)
-        if typing is not None:
-            for made in net.added:
-                typing.constrain(made)
+        if isinstance(layer.op, RawLayer):
+            check_outputs(net, outputs, weakly_typed=typing is not None)
+        name_layers(layer, net.added, outputs, names, _kind_of)
+        _constrain(net, typing)
         for name, tensor, expected in zip(layer.outputs, outputs, net.output_types, strict=True):
             _check_type(tensor, expected, state.runtime, typing)
             state.tensors[name] = tensor
@@ -125,6 +135,23 @@ def _emit_layer(layer: Layer, state: NetworkState, log: MessageLog, names: _Name
         raise AssertionError(f"{_described(layer)}: {type(error).__name__}: {error}") from error
     if errors := log.take_errors():
         raise _refused(layer, "; ".join(errors))
+
+
+def _constrain(net: LayerNet, typing: WeakTyping | None) -> None:
+    """Give the layers added since the last time their types."""
+    if typing is not None:
+        for made in net.added[net.settled :]:
+            typing.constrain(made)
+    net.settled = len(net.added)
+
+
+def _begin_body(net: LayerNet, given: Mapping[str, Any], typing: WeakTyping | None) -> Mapping[str, Any]:
+    """Settle what leads into a body before the layers in it ask for types."""
+    for name, tensor in given.items():
+        tensor.name = name
+        _check_type(tensor, net.state.graph.types[name], net.state.runtime, typing)
+    _constrain(net, typing)
+    return given
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -156,12 +183,17 @@ def _check_type(tensor: Any, expected: TensorType, runtime: Runtime, typing: Wea
         raise AssertionError(f"infer says {expected}, TensorRT {tensor.dtype}{list(shape)}")
 
 
-def _name_layers(layer: Layer, added: list[Any], outputs: tuple[Any, ...], names: _Names) -> None:
+def _kind_of(layer: Any) -> str:
+    return type(layer).__name__.removeprefix("I").removesuffix("Layer").lower()
+
+
+def name_layers(
+    layer: Layer, added: list[Any], outputs: tuple[Any, ...], names: Names, kind_of: Callable[[Any], str]
+) -> None:
     """The last TensorRT layer carries the layer's name, those before it say what they are behind a slash."""
     place = layer.origin.span.file_and_line
     for made in added:
-        kind = type(made).__name__.removeprefix("I").removesuffix("Layer").lower()
-        made.name = names.unique(layer.name if made is added[-1] else f"{layer.name}/{kind}")
+        made.name = names.unique(layer.name if made is added[-1] else f"{layer.name}/{kind_of(made)}")
         made.metadata = place
     for name, tensor in zip(layer.outputs, outputs, strict=True):
         # An op that adds nothing hands its input on, which has a name already.
@@ -169,7 +201,7 @@ def _name_layers(layer: Layer, added: list[Any], outputs: tuple[Any, ...], names
             tensor.name = name
 
 
-class _Names:
+class Names:
     """Gives each name once: a second use gets a number."""
 
     def __init__(self) -> None:

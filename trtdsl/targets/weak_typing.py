@@ -6,15 +6,16 @@ their precision, which the builder's OBEY_PRECISION_CONSTRAINTS flag then makes 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import FLOATS
 
-_OWN_KERNELS = ("CONVOLUTION", "DECONVOLUTION", "POOLING", "SCALE")
-"""The layers that are given a precision. All others are fused by a compiler inside TensorRT, which follows the types of
-tensors; 8.6.1's finds no implementation, or reads memory that is not its own, where its matrix products or
-normalisations have a precision as well."""
+
+def weak_typing(runtime: Runtime) -> WeakTyping:
+    """The precisions of one network of a weakly typed runtime."""
+    return WeakTyping(runtime.module, [runtime.data_type(dtype) for dtype in FLOATS & runtime.dtypes])
 
 
 class WeakTyping:
@@ -24,10 +25,21 @@ class WeakTyping:
     types are kept here, by the names of tensors.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._kinds = runtime.module.LayerType
-        self._own_kernels = [getattr(self._kinds, name) for name in _OWN_KERNELS]
-        self._floats = {runtime.data_type(dtype) for dtype in FLOATS & runtime.dtypes}
+    # Written into scripts as it stands here, so it uses nothing but what it is given.
+
+    def __init__(self, trt: Any, floats: Collection[Any]) -> None:
+        """`trt` is TensorRT's module, `floats` its members of DataType that are floats."""
+        self._kinds = trt.LayerType
+        # All other layers are fused by a compiler inside TensorRT, which follows the types of tensors; 8.6.1's finds
+        # no implementation, or reads memory that is not its own, where its matrix products or normalisations have a
+        # precision as well.
+        self._own_kernels = [
+            trt.LayerType.CONVOLUTION,
+            trt.LayerType.DECONVOLUTION,
+            trt.LayerType.POOLING,
+            trt.LayerType.SCALE,
+        ]
+        self._floats = floats
         self._types: dict[str, Any] = {}
 
     def constrain(self, layer: Any) -> None:
@@ -35,19 +47,23 @@ class WeakTyping:
         dtype = self._computes_in(layer)
         if dtype not in self._floats:
             return
-        if layer.type in self._own_kernels:
+        # An attention stands for several layers: it has no type of its own, and none can be set.
+        is_single = hasattr(layer, "set_output_type")
+        if is_single and layer.type in self._own_kernels:
             layer.precision = dtype
         for index in range(layer.num_outputs):
             output = layer.get_output(index)
             # Comparisons, shapes and indices come out as integers or booleans whatever the precision.
             if output.dtype in self._floats:
-                layer.set_output_type(index, dtype)
+                if is_single:
+                    layer.set_output_type(index, dtype)
                 self._types[output.name] = dtype
 
     def _computes_in(self, layer: Any) -> Any:
-        if layer.type == self._kinds.CAST:
+        kind = getattr(layer, "type", None)
+        if kind == self._kinds.CAST:
             return layer.to_type
-        if layer.type == self._kinds.CONSTANT:
+        if kind == self._kinds.CONSTANT:
             return layer.get_output(0).dtype
         for index in range(layer.num_inputs):
             tensor = layer.get_input(index)

@@ -1,0 +1,84 @@
+"""Image files as input tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trtdsl.errors import RunError, needs_extra, reason_of
+from trtdsl.types import DataType, Dim, TensorType
+
+Array = np.ndarray[Any, Any]
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How images become tensors: `(pixel * scale - mean) / std`, where a pixel is 0 to 255.
+
+    `mean` and `std` are one number or one for each channel. Tensors of uint8 hold the pixels as they are. Without a
+    `layout`, `nchw` or `nhwc`, the channels are the axis of 1, 3 or 4.
+    """
+
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: str | None = None
+
+    def read(self, name: str, wanted: TensorType, paths: Sequence[Path]) -> Array:
+        """The images in one tensor, each resized to the input's height and width (those at opt, where dynamic).
+
+        Floats are fp32. Raises RunError.
+        """
+        with needs_extra("images", "an image as an input"):
+            from PIL import Image, UnidentifiedImageError
+
+        layout = self._layout(name, wanted)
+        _check_count(name, wanted, len(paths))
+        sizes = dict(zip(layout, wanted.shape[-3:], strict=True))
+        mode = _MODES[sizes["c"].value]
+        size = (sizes["w"].sizes.opt, sizes["h"].sizes.opt)
+        tensors = []
+        for path in paths:
+            try:
+                with Image.open(path) as image:
+                    pixels = np.asarray(image.convert(mode).resize(size, Image.Resampling.BILINEAR))
+            except UnidentifiedImageError:
+                raise RunError.of("input-value", f"{path} is no image") from None
+            except OSError as error:
+                raise RunError.of("input-value", f"{path} cannot be read: {reason_of(error)}") from None
+            numbers = self._numbers(name, pixels.reshape(*pixels.shape[:2], -1), wanted.dtype)
+            tensors.append(numbers.transpose(2, 0, 1) if layout == "chw" else numbers)
+        return np.ascontiguousarray(np.stack(tensors) if wanted.rank == 4 else tensors[0])
+
+    def _layout(self, name: str, wanted: TensorType) -> str:
+        layouts = ("chw", "hwc") if self.layout is None else (self.layout[1:],)
+        for layout in layouts if wanted.rank in (3, 4) else ():
+            channels = wanted.shape[layout.index("c") - 3]
+            if channels.is_static and channels.value in _MODES:
+                return layout
+        asked = f" in the layout {self.layout}" if self.layout else ""
+        raise RunError.of("input-value", f"{name}: {wanted} is no image of 1, 3 or 4 channels{asked}")
+
+    def _numbers(self, name: str, pixels: Array, dtype: DataType) -> Array:
+        """The elements, of height, width and channels."""
+        if dtype is DataType.UINT8:
+            return pixels
+        channels = pixels.shape[-1]
+        for option, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (1, channels):
+                message = f"{name}: {option} has {len(numbers)} numbers for {channels} channels"
+                raise RunError.of("input-value", message)
+        scaled = pixels.astype(np.float32) * np.float32(self.scale)
+        return (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+
+
+def _check_count(name: str, wanted: TensorType, count: int) -> None:
+    batch = wanted.shape[0] if wanted.rank == 4 else Dim.of(1)
+    if not batch.sizes.min <= count <= batch.sizes.max:
+        sizes = str(batch.value) if batch.is_static else f"{batch.sizes.min} to {batch.sizes.max}"
+        raise RunError.of("input-value", f"{name} takes {sizes} images, got {count}")
