@@ -47,6 +47,7 @@ LAYERS = (
     Layer("check weights", ("trtdsl.check_weights",), "elements are looked at once it is known what they become"),
     Layer("targets", ("trtdsl.targets",), "a target reads the typed graph and is read by no stage before it"),
     Layer("engine", ("trtdsl.engine",), "files, caches and builds come after the network is decided"),
+    Layer("use", ("trtdsl.export", "trtdsl.running"), "what is exported, run and compared is settled before"),
     Layer("api", ("trtdsl", "trtdsl.api"), "the Python interface strings the stages together"),
     Layer("cli", ("trtdsl.cli", "trtdsl.__main__"), "the command line only calls the interface"),
 )
@@ -69,6 +70,8 @@ OUTSIDE = (
     ),
     Outside(("onnx",), ("trtdsl.targets.onnx",), "no other part needs ONNX, nor should its users"),
     Outside(("onnxruntime",), ("trtdsl.targets.reference",), "engines are made without it, and it is large"),
+    Outside(("PIL",), ("trtdsl.running.images",), "images are one kind of input among others"),
+    Outside(("cuda",), ("trtdsl.engine.execution",), "engines are built without it, and often where no GPU is"),
     Outside(("click",), ("trtdsl.cli",), "the stages are a library, which has no command line"),
     Outside(("rich",), ("trtdsl.cli.progress",), "it takes longer to import than `trtdsl --help` may take"),
     Outside(("yaml",), ("trtdsl.reader",), "only nodes of the reader know the line they came from"),
@@ -76,7 +79,7 @@ OUTSIDE = (
     Outside(("safetensors",), ("trtdsl.weights",), "file formats of weights end there"),
     Outside(
         ("importlib",),
-        ("trtdsl", "trtdsl.targets.runtime", "trtdsl.cli.main", "trtdsl.cli.report"),
+        ("trtdsl", "trtdsl.targets.runtime", "trtdsl.cli.main", "trtdsl.cli.options", "trtdsl.cli.report"),
         "an import by name hides from this check",
     ),
 )

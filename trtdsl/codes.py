@@ -59,6 +59,13 @@ CODES: Mapping[str, str] = MappingProxyType(
         "shape": "the inputs of a layer do not fit the op",
         # Other targets.
         "onnx-form": "ONNX has no way to say a layer",
+        "onnx-size": "a model is too large for one file of ONNX",
+        # Running networks.
+        "package-missing": "a package that only some commands need is not installed",
+        "input-value": "an array or image does not fit the input it is for",
+        "reference": "ONNX Runtime cannot run a network on a CPU",
+        "gpu-missing": "an engine was to run, and there is no GPU",
+        "engine-run": "TensorRT or CUDA did not run an engine",
         # TensorRT, engines and the command line.
         "runtime-missing": "no TensorRT of the kind asked for can be used here",
         "tensorrt-refused": "TensorRT did not take a layer",

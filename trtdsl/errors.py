@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeVar
 
@@ -126,12 +127,28 @@ class RuntimeUnavailableError(TrtdslError):
     """No TensorRT of the kind asked for can be imported or used here."""
 
 
+class RunError(TrtdslError):
+    """A network was not run: for want of a package or a GPU, or for the inputs it was given."""
+
+
 class EngineFileError(TrtdslError):
     """An engine or its manifest is missing, damaged, or not what it says."""
 
 
 class BuildInterrupted(TrtdslError):
     """The user stopped a build; nothing was written."""
+
+
+@contextmanager
+def needs_extra(extra: str, purpose: str) -> Iterator[None]:
+    """Around imports: a package that is not installed is named, with the extra that brings it. Raises RunError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "trtdsl").partition(".")[0] == "trtdsl":
+            raise
+        message = f"{purpose} needs {error.name}, which is not installed"
+        raise RunError.of("package-missing", message, hint=f"pip install 'trtdsl[{extra}]'") from None
 
 
 def suggest(name: str, candidates: Iterable[str]) -> str | None:

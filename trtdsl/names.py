@@ -20,6 +20,9 @@ class NameRule:
 LAYER_NAME = NameRule(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", "letters, digits, `_` and `-`, in parts joined by dots")
 """Names of layers and tensors: `layer1.0.conv1`. Slashes and colons are ours."""
 
+OUTPUT_NAME = NameRule(f"{LAYER_NAME.pattern}(:[A-Za-z0-9_-]+)?", LAYER_NAME.words)
+"""Names of the network's outputs; one that is given by its tensor alone may have a port."""
+
 IDENTIFIER = NameRule(r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and `_`, no digit first")
 """Names of params, variables, dimensions and modules, which expressions can hold."""
 
