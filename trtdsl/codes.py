@@ -50,11 +50,18 @@ CODES: Mapping[str, str] = MappingProxyType(
         "weight-file": "a weights file is missing, damaged or of no known format",
         "weight-missing": "a weights file lacks a key that a layer needs",
         "weight-ambiguous": "two weights files have the same key",
-        "weight-value": "what the YAML says of a weight makes no sense",
+        "weight-value": "what the YAML says of a weight, or what it holds, makes no sense",
         "weight-shape": "a weight has another shape than the layer needs",
         "weight-dtype": "a weight has an element type that the layer cannot take",
         "weight-nonfinite": "a weight holds NaN or infinity",
         "weight-overflow": "a weight's values do not fit the precision",
+        # Plugins.
+        "plugin-declaration": "a plugin.yaml does not state a plugin as it has to",
+        "plugin-library": "a library of plugins is missing or cannot be loaded",
+        "plugin-build": "a library of plugins cannot be compiled",
+        "plugin-headers": "the headers of TensorRT that plugins are compiled with are missing",
+        "plugin-missing": "no plugin of that name, version and namespace is there",
+        "plugin-field": "a field of a plugin is unknown, missing or has a value that it does not take",
         # Shapes and types.
         "shape": "the inputs of a layer do not fit the op",
         # Other targets.

@@ -8,7 +8,7 @@ from math import prod
 
 from trtdsl.errors import Diagnostics, used_at
 from trtdsl.graph import Body, Graph, Layer
-from trtdsl.ops.base import Input, OpError, Policy
+from trtdsl.ops.base import Input, OpError, OpErrors, Policy
 from trtdsl.types import DataType, TensorType, format_shape, of_layer
 from trtdsl.weights.base import Weight, WeightSource
 from trtdsl.weights.sources import Stored
@@ -41,13 +41,14 @@ def _infer_layers(layers: Iterable[Layer], types: dict[str, TensorType], diagnos
             outputs = infer_control(layer, inputs, types) if bodies else infer_layer(layer, inputs)
             weights = dict(_settle_weights(layer, inputs, diagnostics))
         except OpError as error:
-            diagnostics.error(
-                error.code or ("shape" if _is_about_tensors(error.at) else "parameter-value"),
-                f"{layer.name}: {error.message}",
-                layer.span(error.at),
-                hint=error.hint,
-                notes=used_at(layer.origin),
-            )
+            for one in error.errors if isinstance(error, OpErrors) else (error,):
+                diagnostics.error(
+                    one.code or ("shape" if _is_about_tensors(one.at) else "parameter-value"),
+                    f"{layer.name}: {one.message}",
+                    layer.span(one.at),
+                    hint=one.hint,
+                    notes=used_at(layer.origin),
+                )
             continue
         types.update(zip(layer.outputs, outputs, strict=True))
         inferred.append(replace(layer, weights=weights))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ def readable(manifest: Mapping[str, Any]) -> str:
     rows += [("output", f"{name} {_tensor(tensor)}") for name, tensor in manifest["outputs"].items()]
     rows += [("dimension", f"{name} = {_sizes(sizes)}") for name, sizes in built_from["dims"].items()]
     rows += [("weights", f"{file['file']}, {file['weights']} used") for file in built_from["weights"]]
+    rows += [("plugins", _plugins(library)) for library in built_from["plugins"]]
+    rows += [("plugins", line) for line in _implementations(manifest["implementations"])]
     rows += [("precision", line) for line in _precision(manifest["precision"])]
     rows += [("option", f"{name}: {json.dumps(value)}") for name, value in _chosen(built_from["options"])]
     rows += [("hash", f"engine {manifest['engine']['sha256']}"), ("hash", f"ingredients {manifest['key']}")]
@@ -88,6 +91,19 @@ def _tensor(tensor: Mapping[str, Any]) -> str:
 def _sizes(sizes: list[int]) -> str:
     low, best, high = sizes
     return str(low) if low == high else f"{low}..{high} (opt {best})"
+
+
+def _plugins(library: Mapping[str, Any]) -> str:
+    used = ", ".join(f"{plugin['name']} {plugin['version']}" for plugin in library["plugins"]) or "none used"
+    return f"{library['library'] or 'TensorRT'}: {used}"
+
+
+def _implementations(chosen: Mapping[str, Any]) -> Iterator[str]:
+    """How many layers became which plugin, and which of those that might have are not."""
+    for name, count in Counter(entry["plugin"] for entry in chosen.values() if entry["plugin"]).items():
+        yield f"{name} does {count} layer{'s' if count > 1 else ''} of those with an `impl`"
+    if native := [name for name, entry in chosen.items() if entry["plugin"] is None]:
+        yield f"native all the same: {', '.join(native)}"
 
 
 def _precision(precision: Mapping[str, Any]) -> Iterator[str]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "expand": "Print a network with params, modules and loops written out.",
     "explain": "Print the TensorRT calls that a network becomes.",
     "ops": "List the ops, or explain one.",
+    "plugins": "List plugins with their fields, compile those of trtdsl, or begin one of your own.",
     "schema": "Print the JSON Schema that editors check networks with.",
     "info": "Show what an engine was built from and with.",
     "weights": "List the arrays of a weights file.",

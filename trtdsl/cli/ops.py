@@ -80,6 +80,8 @@ def reference(op: type[Op]) -> Iterator[str]:
         yield _block("Parameters", [row for entry in op.attributes.values() for row in _attribute(entry)])
     if op.weight_parameters:
         yield _block("Weights", [(entry.name, _weight(entry)) for entry in op.weight_parameters.values()])
+    if op.by_plugin:
+        yield by_plugin(op)
     if op.is_open:
         yield from _declared(op)
     if op.example:
@@ -99,6 +101,11 @@ def _declared(op: type[Op]) -> Iterator[str]:
         return
     for title, rows in reference_of(op.kind, runtime):
         yield _block(title, rows)
+
+
+def by_plugin(op: type[Op]) -> str:
+    """A sentence on the plugin that an op may become."""
+    return f"With `impl: plugin`{'' if op.by_plugin_if_asked else ', or auto,'} it is the plugin {op.by_plugin}."
 
 
 def _block(title: str, rows: list[Any]) -> str:
@@ -178,6 +185,7 @@ def described(op: type[Op]) -> dict[str, Any]:
             entry.name: {"help": entry.help, "optional": entry.optional, "default": entry.default, "when": entry.when}
             for entry in op.weight_parameters.values()
         },
+        "plugin": op.by_plugin or None,
         "example": op.example,
     }
 

@@ -117,6 +117,18 @@ _EXPANSION = (
         type=click.Choice([dtype.value for dtype in PRECISIONS]),
         help="What layers compute in that do not say it themselves; instead of the network's default.",
     ),
+    click.option(
+        "--impl",
+        type=click.Choice(["native", "auto"]),
+        help="auto: layers that do not say it themselves take trtdsl's plugins where there are any.",
+    ),
+    click.option(
+        "--plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="LIBRARY",
+        help="Load this library of plugins besides those that the network names; may be repeated.",
+    ),
 )
 _WEIGHTS = (
     click.option("--random-weights", is_flag=True, help="Make all weights up, to measure before training."),
@@ -167,7 +179,14 @@ def parse_build_options(assignments: Sequence[str]) -> dict[str, object]:
 
 
 def flatten_network(
-    network: Path, *, assignments: Sequence[str], dims: Sequence[str], weights: Sequence[str], precision: str | None
+    network: Path,
+    *,
+    assignments: Sequence[str],
+    dims: Sequence[str],
+    weights: Sequence[str],
+    precision: str | None,
+    impl: str | None = None,
+    plugins: Sequence[Path] = (),
 ) -> FlatNetwork:
     """The flat network that `expansion_options` describe. Raises NetworkError."""
     from trtdsl.api import flatten
@@ -179,6 +198,8 @@ def flatten_network(
             dims=parse_dims(dims),
             weights=weights or None,
             precision=precision,
+            impl=impl,
+            plugins=plugins,
         )
 
 

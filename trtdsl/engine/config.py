@@ -165,7 +165,8 @@ class _Setter:
 
 def fit_to_network(config: Any, builder: Any, graph: Graph, runtime: Runtime, strongly_typed: bool) -> None:
     """Set what follows from the network: the sizes of dynamic dimensions, and the types that layers may compute in."""
-    if any(not entry.type.is_static for entry in graph.inputs):
+    # Sizes that data decide want a profile as well, though it says nothing new: 8.6 makes no context without.
+    if not graph.is_static:
         profile = _profile(builder, graph)
         if config.add_optimization_profile(profile) < 0:
             raise AssertionError(f"{runtime} refuses the profile of {dict(graph.dims)}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cuda.bindings import runtime as cuda
 
+from trtdsl.engine import manifest as manifests
 from trtdsl.engine.log import BuildLog
+from trtdsl.engine.plugins import load_plugins
 from trtdsl.errors import RunError, suggest
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import DataType
@@ -19,6 +23,19 @@ _TO_DEVICE = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
 _TO_HOST = cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
 
 
+def execute_file(
+    runtime: Runtime, engine: Path, inputs: Mapping[str, Array], libraries: Sequence[Path] = ()
+) -> dict[str, Array]:
+    """The outputs of an engine file, with the plugins that its manifest names; `libraries` are places to find them.
+
+    Raises EngineFileError for a file, a manifest or a library of plugins that is missing or another one, RunError.
+    """
+    manifest = manifests.read(engine)
+    manifests.verify(engine, manifest)
+    load_plugins(engine, manifest, runtime, libraries)
+    return execute(runtime, engine.read_bytes(), inputs)
+
+
 def execute(runtime: Runtime, plan: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The outputs of a serialized engine. Raises RunError, with what TensorRT says of it."""
     log = BuildLog(runtime)
@@ -26,35 +43,64 @@ def execute(runtime: Runtime, plan: Any, inputs: Mapping[str, Array]) -> dict[st
     engine = loader.deserialize_cuda_engine(plan)
     if engine is None:
         raise RunError.of("engine-run", f"{runtime} does not load the engine: {'; '.join(log.take_errors())}")
+    return run(runtime.module, engine, inputs, log)
+
+
+def run(trt: Any, engine: Any, inputs: Mapping[str, Array], log: BuildLog | None = None) -> dict[str, Array]:
+    """The outputs of an engine for these inputs, all in the storage of their types (bf16 as bits).
+
+    `trt` is TensorRT's module; `log` heard what it said while the engine was loaded. Raises RunError for wrong names,
+    types and shapes, and where CUDA or TensorRT fails, with what TensorRT says of it.
+    """
     try:
-        return run(runtime.module, engine, inputs)
+        return _run(trt, engine, inputs)
     except RunError as error:
-        if said := log.take_errors():
+        if log is not None and (said := log.take_errors()):
             raise RunError.of("engine-run", f"{error.diagnostics[0].message}: {'; '.join(said)}") from None
         raise
 
 
-def run(trt: Any, engine: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The outputs of an engine for these inputs, all in the storage of their types (bf16 as bits).
+def _run(trt: Any, engine: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    with prepared(trt, engine, inputs) as run:
+        run.enqueue()
+        return run.outputs()
 
-    `trt` is TensorRT's module. Raises RunError for wrong names, types and shapes, and where CUDA or TensorRT fails.
-    """
+
+@contextmanager
+def prepared(trt: Any, engine: Any, inputs: Mapping[str, Array]) -> Iterator[PreparedRun]:
+    """A run with the inputs on the device and memory for the outputs, as long as the context lasts. Raises RunError."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     wanted = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
     _check_names(inputs, wanted)
     context = engine.create_execution_context()
     if context is None:
-        raise RunError.of("engine-run", "there is no memory for the engine to run in")
+        raise RunError.of("engine-run", "TensorRT gives the engine no context to run in")
     with _Memory() as memory, _stream() as stream:
         for name in wanted:
             _give(engine, context, name, np.asarray(inputs[name]), memory)
         if missing := context.infer_shapes():
             raise RunError.of("engine-run", f"the engine does not know the shape of {', '.join(missing)}")
         takers = {name: _Taker(trt, engine, context, name, memory) for name in names if name not in wanted}
-        if not context.execute_async_v3(stream):
+        yield PreparedRun(context, stream, takers)
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A context of TensorRT's that has all it needs to run, and a stream to run on, which is not the default one."""
+
+    context: Any
+    stream: int
+    takers: Mapping[str, _Taker]
+
+    def enqueue(self) -> None:
+        """Put a run on the stream. Raises RunError."""
+        if not self.context.execute_async_v3(self.stream):
             raise RunError.of("engine-run", "the engine did not run")
-        _checked(cuda.cudaStreamSynchronize(stream))
-        return {name: taker.array() for name, taker in takers.items()}
+
+    def outputs(self) -> dict[str, Array]:
+        """What the last run gave, once the stream is done. Raises RunError."""
+        _checked(cuda.cudaStreamSynchronize(self.stream))
+        return {name: taker.array() for name, taker in self.takers.items()}
 
 
 def _check_names(inputs: Mapping[str, Array], wanted: list[str]) -> None:

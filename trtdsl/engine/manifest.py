@@ -16,7 +16,9 @@ from trtdsl.engine.files import sha256, sha256_of
 from trtdsl.engine.git import commit_of
 from trtdsl.errors import EngineFileError, reason_of
 from trtdsl.graph import Graph, Layer
+from trtdsl.implementation import chosen_plugins
 from trtdsl.targets.gpu import current_gpu
+from trtdsl.targets.plugins import UsedLibrary, used_libraries
 from trtdsl.targets.runtime import Runtime
 from trtdsl.version import __version__
 from trtdsl.weights import Weight
@@ -30,8 +32,8 @@ SUFFIX = ".json"
 class Ingredients:
     """All that can change an engine, as plain data.
 
-    `spec` is a hash of the expanded network, `weights` has a hash of the bytes used of every file, `code` one of
-    trtdsl itself.
+    `spec` is a hash of the expanded network, `weights` has a hash of the bytes used of every file, `plugins` one of
+    every library of plugins, with what is used of it, `code` one of trtdsl itself.
     """
 
     spec: str
@@ -74,7 +76,16 @@ def ingredients_but_weights(graph: Graph, spec: str, runtime: Runtime, options: 
         options=options.as_dict(),
         dims={name: tuple(dim.sizes) for name, dim in graph.dims.items()},
         code=_code_hash(),
+        plugins=tuple(_plugin_library(library) for library in used_libraries(graph, runtime)),
     )
+
+
+def _plugin_library(library: UsedLibrary) -> dict[str, Any]:
+    """A library of plugins, whose place does not change an engine; TensorRT's own is told by the version of that."""
+    plugins = [{"name": name, "version": version, "namespace": space} for name, version, space in library.plugins]
+    if library.path is None:
+        return {"library": None, "sha256": None, "plugins": plugins}
+    return {"library": library.path.name, "sha256": sha256_of(library.path), "plugins": plugins}
 
 
 def _weight_files(graph: Graph) -> list[dict[str, Any]]:
@@ -120,6 +131,8 @@ def describe(
         "inputs": {entry.name: _tensor(graph, entry.name) for entry in graph.inputs},
         "outputs": {output.name: _tensor(graph, output.tensor) for output in graph.outputs},
         "precision": _precision(graph),
+        "implementations": chosen_plugins(graph),
+        "libraries": [str(use.path.resolve()) for use in graph.libraries],
     }
 
 
@@ -197,6 +210,8 @@ _LAYOUT: Mapping[str, Any] = {
     "inputs": dict,
     "outputs": dict,
     "precision": {"layers": dict, "others": dict, "verified": bool},
+    "implementations": dict,
+    "libraries": list,
 }
 """What has to be in a manifest for others to read it without a second look."""
 

@@ -44,6 +44,10 @@ def _lines(flat: FlatNetwork, catalogue: Mapping[str, type[Op]], base: Path) -> 
         yield f"  {_yaml(entry.name)}: {_yaml({'shape': shape, 'dtype': entry.dtype.value})}"
     if flat.weights:
         yield f"weights: {_yaml(_weights(flat, base))}"
+    if flat.libraries:
+        yield f"plugins: {_yaml({'libraries': _libraries(flat, base)})}"
+    if flat.impl != "native":
+        yield f"impl: {flat.impl}"
     precision = _precision(flat)
     if precision != DataType.FP32.value:
         yield f"precision: {_yaml(precision)}"
@@ -122,6 +126,12 @@ def _weights(flat: FlatNetwork, base: Path) -> Any:
     if set(files) == {""}:
         return files[""]
     return {prefix: paths[0] if len(paths) == 1 else paths for prefix, paths in files.items()}
+
+
+def _libraries(flat: FlatNetwork, base: Path) -> list[str]:
+    folders = (Path() if use.span is None else use.span.file.directory for use in flat.libraries)
+    pairs = zip(flat.libraries, folders, strict=True)
+    return [_escaped(_relative(use.path, folder, base)) for use, folder in pairs]
 
 
 def _precision(flat: FlatNetwork) -> Any:

@@ -13,9 +13,12 @@ from trtdsl.expand.scope import Scope
 from trtdsl.expand.values import DTYPE_WORDS, PRECISION_WORDS, Evaluator, Failed
 from trtdsl.flat import FlatLayer, FlatOutput, FlatPrecision, walk
 from trtdsl.nodes import Node
+from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.source import Span
 from trtdsl.types import DataType
 from trtdsl.weights.library import FileUse
+
+_IMPLEMENTATIONS = {name: name for name in ("native", "auto")}
 
 
 def read_outputs(node: Node | None, scope: Scope, references: References, span: Span) -> tuple[FlatOutput, ...]:
@@ -90,6 +93,29 @@ def read_weights(node: Node | None, scope: Scope, evaluator: Evaluator) -> tuple
                 continue
             files.append(FileUse(prefix, item.span.file.directory / text, item.span))
     return tuple(files)
+
+
+def read_impl(node: Node | None, scope: Scope, evaluator: Evaluator) -> str:
+    """What is preferred where an op is both a layer of TensorRT's and a plugin."""
+    try:
+        return "native" if node is None else evaluator.word(node, scope, "`impl`", _IMPLEMENTATIONS)
+    except Failed:
+        return "native"
+
+
+def read_libraries(node: Node | None, scope: Scope, evaluator: Evaluator) -> tuple[LibraryUse, ...]:
+    """The libraries of plugins, with their paths made relative to the folder that this process works in."""
+    section = node.get("libraries") if isinstance(node, nodes.Mapping) else None
+    if section is None:
+        return ()
+    libraries = []
+    for item in section.items if isinstance(section, nodes.Sequence) else (section,):
+        try:
+            text = evaluator.text(item, scope, "a library")
+        except Failed:
+            continue
+        libraries.append(LibraryUse(item.span.file.directory / text, item.span))
+    return tuple(libraries)
 
 
 def read_precision(node: Node | None, layers: Sequence[FlatLayer], scope: Scope, evaluator: Evaluator) -> FlatPrecision:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from trtdsl.expressions.evaluation import evaluate
 from trtdsl.expressions.operations import Budget
-from trtdsl.expressions.parsing import ExpressionError, Template, parse
+from trtdsl.expressions.parsing import ExpressionError, Part, Template, parse
 
-__all__ = ["Budget", "ExpressionError", "Template", "evaluate", "parse"]
+__all__ = ["Budget", "ExpressionError", "Part", "Template", "evaluate", "parse"]

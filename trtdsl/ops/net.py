@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trtdsl.types import DataType, Dim, Shape, TensorType
@@ -10,7 +10,9 @@ from trtdsl.types import DataType, Dim, Shape, TensorType
 if TYPE_CHECKING:
     import numpy as np
 
+    from trtdsl.ops.base import Op
     from trtdsl.ops.raw import RawLayer
+    from trtdsl.plugins.given import GivenField
 
 
 class Abilities(Protocol):
@@ -62,6 +64,11 @@ class Abilities(Protocol):
         ...
 
     @property
+    def has_distinct_grid_samples(self) -> bool:
+        """Whether grid samples of several kinds may stand in one network."""
+        ...
+
+    @property
     def has_attention(self) -> bool:
         """Whether there is an attention of one piece for networks of any kind that the builder takes."""
         ...
@@ -89,6 +96,11 @@ class Net(Protocol):
         """The type in which this layer computes."""
         ...
 
+    @property
+    def alike(self) -> Iterator[Op]:
+        """The ops of the same kind in all other layers of the network."""
+        ...
+
     def __getattr__(self, method: str) -> Any: ...
 
     def raw(self, layer: RawLayer, tensors: tuple[Any, ...]) -> Any:
@@ -99,8 +111,22 @@ class Net(Protocol):
         """Whether this TensorRT's network has that `add_*` method."""
         ...
 
-    def plugin(self, name: str, version: str, inputs: Sequence[Any], fields: Mapping[str, int | float]) -> Any:
-        """The layer of a plugin from TensorRT's registry, its fields of 32 bits. Raises OpError where there is none."""
+    def plugin(
+        self,
+        name: str,
+        inputs: Sequence[Any],
+        fields: Mapping[str, object] | Sequence[GivenField],
+        *,
+        version: str | None = None,
+        namespace: str | None = None,
+        shape_inputs: Sequence[int] = (),
+    ) -> Any:
+        """The layer of a plugin, whose fields are held against what it declares.
+
+        Without a version it is the highest that the network takes, without a namespace a plugin that comes with
+        trtdsl, else the one that is registered. `shape_inputs` are positions of inputs that are shape tensors.
+        Raises OpError where there is no such plugin, and for fields that it does not take.
+        """
         ...
 
     def weight_array(self, name: str) -> np.ndarray[Any, Any]:

@@ -31,7 +31,7 @@ _ELSEWHERE = {
     "trt.if_conditional": "a conditional is written `op: if`",
     **dict.fromkeys(
         ("trt.plugin", "trt.plugin_v2", "trt.plugin_v3", "trt.plugin_ext"),
-        "it takes a plugin, an object that YAML cannot hold",
+        "a plugin is written `op: plugin`",
     ),
 }
 """Methods of a network that add something other than one layer, or that need what no YAML can say."""
@@ -194,6 +194,10 @@ class RawLayer(Op):
         return {name: options for name, options in given.items() if options is not None}
 
     @property
+    def declares_outputs(self) -> bool:
+        return True
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         return ("",) if self.outputs is None else tuple(self.outputs)
 
@@ -214,9 +218,7 @@ class RawLayer(Op):
         return self.infer(*inputs)
 
     def infer(self, *inputs: TensorType | None) -> tuple[TensorType, ...]:
-        first = inputs[0] if inputs else None
-        declared = {"": RawOutput(None, None)} if self.outputs is None else self.outputs
-        return tuple(_output_type(name, output, first) for name, output in declared.items())
+        return declared_types(self.outputs, inputs[0] if inputs else None)
 
     def typed_weights(
         self, weights: Mapping[str, Weight], inputs: Iterable[TensorType | None], outputs: Iterable[TensorType]
@@ -237,6 +239,11 @@ class RawLayer(Op):
         if weight.dtype is DataType.BOOL or not (untyped or (weight.dtype.is_float and dtype.is_float)):
             return weight
         return weight.with_dtype(dtype)
+
+    @classmethod
+    def places(cls, parameters: Mapping[str, Node]) -> dict[str, Span]:
+        """Those of all that the mappings of a raw layer hold, by their own names and by dotted ones."""
+        return mapping_places(parameters, ("weights", "args", "set", "call", "outputs"), bare=("weights", "args"))
 
     def to_tensorrt(self, net: Net, *inputs: Any) -> Any:
         return net.raw(self, inputs)
@@ -267,19 +274,30 @@ def weight_node(section: Node | None, name: str) -> Node | None:
     return nodes.Mapping(rest, node.span) if rest else None
 
 
-def places(parameters: Mapping[str, Node]) -> dict[str, Span]:
-    """The places of all that the mappings of a raw layer hold, by their own names and by dotted ones."""
+def mapping_places(
+    parameters: Mapping[str, Node], sections: Iterable[str], *, bare: Iterable[str] = ()
+) -> dict[str, Span]:
+    """The places of what some parameters hold, by dotted names (`set.axes`); of those that are `bare` by keys, too."""
     spans: dict[str, Span] = {}
-    for section in ("weights", "args", "set", "call", "outputs"):
+    for section in sections:
         node = parameters.get(section)
         for key, entry in node if isinstance(node, nodes.Mapping) else ():
             spans[f"{section}.{key.value}"] = entry.span
-            if section in ("weights", "args"):
+            if section in bare:
                 spans[key.value] = entry.span
             for index, one in enumerate(entry.items if isinstance(entry, nodes.Sequence) else (entry,)):
                 for inner, value in one if isinstance(one, nodes.Mapping) else ():
                     spans[f"{section}.{key.value}.{index}.{inner.value}"] = value.span
     return spans
+
+
+def declared_types(outputs: Mapping[str, RawOutput] | None, first: TensorType | None) -> tuple[TensorType, ...]:
+    """The types that YAML gives the outputs of a layer, with those of its first input where it says nothing.
+
+    Raises OpError.
+    """
+    declared = {"": RawOutput(None, None)} if outputs is None else outputs
+    return tuple(_output_type(name, output, first) for name, output in declared.items())
 
 
 def _output_type(name: str, output: RawOutput, first: TensorType | None) -> TensorType:

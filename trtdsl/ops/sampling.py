@@ -20,7 +20,7 @@ class GridSample(Op):
     """An image read at the positions of a grid, as torch.nn.functional.grid_sample on two spatial axes.
 
     Each position is x and y from -1 to 1, the borders of the image, or with align_corners the middle of its outermost
-    elements.
+    elements. TensorRT 8.6 takes one `mode` and `padding_mode` per network, and `nearest` beside it.
     """
 
     kind = "grid_sample"
@@ -45,7 +45,21 @@ class GridSample(Op):
             raise OpError(f"the grid has a batch of {grid.shape[0]}, the input one of {x.shape[0]}", at="in")
         return x.with_shape((*x.shape[:2], *grid.shape[1:3]))
 
+    def _check_others(self, net: Net) -> None:
+        """Refuse samples whose kernels 8.6.1 takes for each other's: the outputs would be wrong. Raises OpError."""
+        for other in net.alike:
+            same = [self.values[name] == other.values[name] for name in ("mode", "padding_mode")]
+            if not all(same) and (self.mode == "nearest") == (other.values["mode"] == "nearest"):
+                kinds = [f"{op.values['mode']} with {op.values['padding_mode']}" for op in (self, other)]
+                raise OpError(
+                    f"{net.runtime} mixes up grid samples of different kinds in one network: {' and '.join(kinds)}",
+                    at="mode",
+                    hint="give them the same `mode` and `padding_mode`, or build with a later TensorRT",
+                )
+
     def to_tensorrt(self, net: Net, x: Any, grid: Any) -> Any:
+        if not net.runtime.has_distinct_grid_samples:
+            self._check_others(net)
         layer = net.add_grid_sample(x, grid)
         layer.interpolation_mode = getattr(net.trt.InterpolationMode, _INTERPOLATIONS[self.mode])
         layer.sample_mode = getattr(net.trt.SampleMode, _SAMPLE_MODES[self.padding_mode])
@@ -71,7 +85,7 @@ class RoiAlign(Op):
 
     kind = "roi_align"
     policy = Policy.ACCUMULATE
-    plugin = "ROIAlign_TRT"
+    built_on = "ROIAlign_TRT"
     example = "{op: roi_align, in: [features, boxes, batch_indices], output_size: 7, spatial_scale: 0.25}"
     example_inputs = "{features: [1, 8, 32, 32], boxes: [5, 4], batch_indices: {shape: [5], dtype: int32}}"
     x = tensor(FLOATS, help="[batch, channels, height, width]")
@@ -119,7 +133,7 @@ class RoiAlign(Op):
             batch_indices = net.slice(zero, _ZEROS[:1], (count,), (1,), "CLAMP")
         elif of_type(net.input_types[2]).dtype is not DataType.INT32:
             batch_indices = net.cast(batch_indices, DataType.INT32)
-        return net.plugin(self.plugin, "1", (x, boxes, batch_indices), fields)
+        return net.plugin(self.built_on, (x, boxes, batch_indices), fields, version="1", namespace="")
 
     def to_onnx(self, net: OnnxNet, x: str, boxes: str, batch_indices: str | None = None) -> str:
         height, width = (dim.value for dim in self._bins())

@@ -64,6 +64,11 @@ def document_keys() -> dict[str, Schema]:
             "the network's inputs: name: {shape, dtype}, or name: shape",
         ),
         "weights": described(_WEIGHTS, "weights files, relative to this file; with prefixes: {prefix: file}"),
+        "plugins": described(_PLUGINS, "libraries of plugins, relative to this file: {libraries: [libmine.so]}"),
+        "impl": described(
+            or_expression({"enum": ["native", "auto"], "title": "native or auto"}),
+            "auto: layers take the plugins of trtdsl where there are any, unless they say otherwise; default: native",
+        ),
         "precision": described(_PRECISION, "the type layers compute in; or {default, layers: {pattern: type}}"),
         "build": described(_build(), "settings of the builder"),
         "modules": described(
@@ -94,6 +99,16 @@ _WEIGHTS: Schema = {
     "title": "a file, a list of files, or {prefix: file}",
     "anyOf": [*_FILES["anyOf"], mapping_of(_FILES, "files by the prefix of the layers they serve")],
 }
+_PLUGINS: Schema = record(
+    "plugins",
+    {
+        "libraries": described(
+            or_expression(one_or_list(forms.TEXT, "a file, or a list of files")),
+            "shared libraries that are loaded for the plugins in them, in order",
+        )
+    },
+    ("libraries",),
+)
 _PRECISION: Schema = or_expression(
     {
         "title": "fp32, fp16 or bf16, or {default, layers: {pattern: type}}",

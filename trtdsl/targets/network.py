@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 
 from trtdsl.errors import BuildError, Diagnostic, used_at
 from trtdsl.graph import Graph, Layer, read_from_outside
-from trtdsl.ops.base import OpError, OpErrors
+from trtdsl.ops.base import Op, OpError, OpErrors
 from trtdsl.ops.raw import RawLayer
-from trtdsl.targets import raw
+from trtdsl.plugins.given import GivenField
+from trtdsl.plugins.use import PluginUse
+from trtdsl.targets import plugins, raw
+from trtdsl.targets.plugins import PluginSource, SettledPlugin
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.signatures import Declarations
 from trtdsl.targets.sizes import SizeTensors
-from trtdsl.types import DataType, Dim, Expression, Shape, TensorType
+from trtdsl.types import FLOATS, DataType, Dim, Expression, Shape, TensorType
 from trtdsl.weights import Weight, as_stored, to_storage
 
 _DIM_OPERATIONS = {"+": "SUM", "-": "SUB", "*": "PROD", "//": "FLOOR_DIV", "min": "MIN", "max": "MAX"}
@@ -53,8 +58,8 @@ class Api(Protocol):
         """Empty Weights, which have a type all the same."""
         ...
 
-    def plugin(self, name: str, version: str, fields: Mapping[str, int | float], label: str) -> Any:
-        """A plugin from TensorRT's registry. Raises OpError where there is none."""
+    def plugin(self, plugin: SettledPlugin, label: str) -> Any:
+        """A plugin of TensorRT's registry. Raises OpError, CreatorRefused."""
         ...
 
     @property
@@ -83,8 +88,15 @@ class NetworkState:
     """Shape tensors of one element, by what they hold."""
     declarations: Declarations | None = None
     """What the TensorRT at hand declares, for raw layers; None where there is none."""
+    plugins: PluginSource | None = None
+    """What finds plugins; None for what is declared of them."""
     entered: list[Mapping[str, Any]] = field(default_factory=list)
     """What stands for tensors from outside in the branches around the layer that is being added, the innermost last."""
+
+    @cached_property
+    def mixes_floats(self) -> bool:
+        """Whether there are floats of several types."""
+        return len(FLOATS & {tensor.dtype for tensor in self.graph.types.values()}) > 1
 
     def tensor(self, name: str) -> Any:
         """A tensor of the graph, as layers at this point read it."""
@@ -124,6 +136,8 @@ class LayerNet(SizeTensors):
         self.input_types = tuple(None if name is None else types[name] for name in layer.inputs)
         self.output_types = tuple(types[name] for name in layer.outputs)
         self.added: list[Any] = []
+        self.plugins: list[Any] = []
+        """Those of the layers added that are plugins."""
         self.settled = 0
         """How many of those added have their types: those before the first layer of a body."""
         self.trt = state.api.trt
@@ -136,6 +150,12 @@ class LayerNet(SizeTensors):
             if entry is not None and entry.dtype.is_float:
                 return entry.dtype
         return self.output_types[0].dtype
+
+    @property
+    def alike(self) -> Iterator[Op]:
+        """The ops of the same kind in all other layers of the network."""
+        layers = (layer for layer in self.state.graph.all_layers() if layer.name != self.layer.name)
+        return (layer.op for layer in layers if layer.op.kind == self.layer.op.kind)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith("add_"):
@@ -195,12 +215,26 @@ class LayerNet(SizeTensors):
         """Whether this TensorRT's network has that `add_*` method."""
         return self.state.api.has(method)
 
-    def plugin(self, name: str, version: str, inputs: Sequence[Any], fields: Mapping[str, int | float]) -> Any:
-        """The layer of a plugin from TensorRT's registry."""
-        if not self.has("add_plugin_v2"):
-            raise OpError(f"{self.runtime} has no plugins, and {self.layer.op.kind} is the plugin {name}")
-        plugin = self.state.api.plugin(name, version, fields, self.layer.name)
-        return self.add_plugin_v2(list(inputs), plugin)
+    def plugin(
+        self,
+        name: str,
+        inputs: Sequence[Any],
+        fields: Mapping[str, object] | Sequence[GivenField],
+        *,
+        version: str | None = None,
+        namespace: str | None = None,
+        shape_inputs: Sequence[int] = (),
+    ) -> Any:
+        """The layer of a plugin. Raises OpError, and CreatorRefused for what only creators know."""
+        use = PluginUse(name, version, namespace)
+        return plugins.add(self, use, inputs, fields, shape_inputs)
+
+    def constraints(self, layer: Any) -> tuple[list[Any] | None, Any]:
+        """What a weakly typed network is told of a layer besides: the types of a plugin's outputs, and a precision."""
+        if any(layer is plugin for plugin in self.plugins):
+            return plugins.constraints(self, layer)
+        is_held = self.layer.explicit and self.layer.precision is DataType.FP32 and self.state.mixes_floats
+        return None, self.state.api.data_type(DataType.FP32) if is_held else None
 
     def weight_array(self, name: str) -> np.ndarray[Any, Any]:
         """A weight's elements as fp32 (integers as they are), in its declared shape."""
@@ -221,7 +255,10 @@ class LayerNet(SizeTensors):
     def weight_tensor(self, name: str, shape: tuple[int, ...] | None = None) -> Any:
         """A weight as the output of a constant layer, reshaped when `shape` is given."""
         weight = self.layer.weights[name]
-        return self.add_constant(weight.settled_shape if shape is None else shape, self.weights(name)).get_output(0)
+        shape = weight.settled_shape if shape is None else shape
+        if prod(shape) == 1 and self._is_lone_infinity(array := weight.array()):
+            return self._lone_infinity(array, weight.dtype, shape)
+        return self.add_constant(shape, self.weights(name)).get_output(0)
 
     def matrix(self, name: str, rank: int) -> tuple[Any, bool]:
         """A weight of two axes as a constant of `rank`, as it lies in its file, and whether that is transposed."""
@@ -242,8 +279,21 @@ class LayerNet(SizeTensors):
             dtype = self.dtype if array.dtype.kind == "f" else DataType(array.dtype.name)
         array = to_storage(array, dtype)
         shape = array.shape if shape is None else shape
+        if self._is_lone_infinity(array):
+            return self._lone_infinity(array, dtype, shape)
         weights = self.state.api.weights(array, dtype, _label(value, self.layer))
         return self.add_constant(shape, weights).get_output(0)
+
+    def _is_lone_infinity(self, array: np.ndarray[Any, Any]) -> bool:
+        is_lone = not self.runtime.has_lone_infinities and array.size == 1 and array.dtype.kind == "f"
+        return is_lone and bool(np.isinf(array).all())
+
+    def _lone_infinity(self, array: np.ndarray[Any, Any], dtype: DataType, shape: tuple[int, ...]) -> Any:
+        """The larger of two, for runtimes that would write down a number instead of an infinite one."""
+        two = array.reshape(-1).repeat(2)
+        weights = self.state.api.weights(two, dtype, _label(two, self.layer))
+        pair = self.add_constant((*shape[:-1], 2), weights).get_output(0)
+        return self.reduce("MAX", pair, (max(len(shape) - 1, 0),), bool(shape))
 
     def cast(self, x: Any, dtype: DataType) -> Any:
         """The tensor in another element type."""

@@ -19,8 +19,10 @@ import numpy as np
 
 from trtdsl.graph import Graph, GraphInput, GraphOutput, Layer
 from trtdsl.ops.base import OpError
+from trtdsl.plugins.fields import Field
 from trtdsl.source import Span
 from trtdsl.targets.network import LayerNet, Lowering, NetworkState, impossible, shape_of_input
+from trtdsl.targets.plugins import SettledPlugin, plugins_of, refuse_undeclared_plugins
 from trtdsl.targets.raw import declarations_for, refuse_undeclared
 from trtdsl.targets.runtime import LATEST, Runtime
 from trtdsl.targets.tensorrt import Names, name_layers, refuse_unknown_types
@@ -79,6 +81,7 @@ def record_all(graph: Graph, runtime: Runtime, notation: Notation, *, strongly_t
     """
     refuse_unknown_types(graph, runtime)
     refuse_undeclared(graph, runtime)
+    refuse_undeclared_plugins(graph, runtime)
     yield from _FullRecording(graph, runtime, notation, strongly_typed=strongly_typed).calls()
 
 
@@ -88,7 +91,13 @@ class _Recording:
     def __init__(self, graph: Graph, runtime: Runtime, notation: Notation) -> None:
         self.graph = graph
         self.recorder = _Recorder(runtime, notation)
-        self.state = NetworkState(self.recorder, runtime, graph, declarations=declarations_for(graph, runtime))
+        self.state = NetworkState(
+            self.recorder,
+            runtime,
+            graph,
+            declarations=declarations_for(graph, runtime),
+            plugins=plugins_of(graph, runtime, makes=False),
+        )
         self._taken: list[Calls] = []
 
     def calls(self) -> Iterator[Calls]:
@@ -117,7 +126,7 @@ class _Recording:
         self._take(layer)
 
     def _take(self, layer: Layer) -> None:
-        what = f"{layer.op.kind}, {layer.precision}"
+        what = f"{layer.op.title}, {layer.precision}"
         self._taken.append(Calls(layer.name, what, layer.origin.span, self.recorder.take()))
 
     def _before_body(self, net: LayerNet, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -157,9 +166,13 @@ class _Recording:
             tensor = self.recorder.named(output.name, identity)
         delivered.add(repr(tensor))
         self.recorder.statements += [f"network.mark_output({tensor!r})", f"{tensor!r}.name = {output.name!r}"]
+        self._finish_output(output, tensor)
 
     def _finish_identity(self, output: GraphOutput, identity: _RecordedLayer) -> None:
         """What follows the identity in front of an output."""
+
+    def _finish_output(self, output: GraphOutput, tensor: _Symbol) -> None:
+        """What follows the delivery of an output."""
 
 
 class _FullRecording(_Recording):
@@ -182,7 +195,10 @@ class _FullRecording(_Recording):
     def _constrain(self, net: LayerNet) -> None:
         """Give the layers added since the last time their types."""
         if not self._strongly_typed:
-            self.recorder.statements += [f"typing.constrain({made!r})" for made in net.added[net.settled :]]
+            for made in net.added[net.settled :]:
+                constraints = net.constraints(made)
+                given = "" if constraints == (None, None) else "".join(f", {written(one)}" for one in constraints)
+                self.recorder.statements.append(f"typing.constrain({made!r}{given})")
         net.settled = len(net.added)
 
     def _before_outputs(self) -> None:
@@ -193,6 +209,10 @@ class _FullRecording(_Recording):
         for name, tensor in self.state.tensors.items():
             if name in outside and name not in inputs and taken.get(name) != name:
                 tensor.name = f"{name}/inner"
+
+    def _finish_output(self, output: GraphOutput, tensor: _Symbol) -> None:
+        if not self._strongly_typed and self.graph.types[output.tensor].dtype is DataType.INT8:
+            tensor.dtype = self.recorder.data_type(DataType.INT8)
 
     def _finish_identity(self, output: GraphOutput, identity: _RecordedLayer) -> None:
         identity.name = f"{output.name}/output"
@@ -218,6 +238,11 @@ def written(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     return repr(value)
+
+
+def _elements(field: Field) -> object:
+    """The value of a field as scripts have it: a text, or a list."""
+    return field.elements if isinstance(field.elements, str) else list(field.elements)
 
 
 def _given(arguments: Iterable[object], keywords: Mapping[str, object]) -> str:
@@ -324,8 +349,10 @@ class _Recorder:
     def no_weights(self, dtype: DataType) -> Any:
         return _Symbol(f"trt.Weights({self.data_type(dtype)!r})")
 
-    def plugin(self, name: str, version: str, fields: Mapping[str, int | float], label: str) -> Any:
-        return _Symbol(f"plugin({name!r}, {version!r}, {dict(fields)!r}, {label!r})")
+    def plugin(self, plugin: SettledPlugin, label: str) -> Any:
+        fields = [(field.name, str(field.type), _elements(field)) for field in plugin.fields]
+        arguments = (plugin.name, plugin.version, plugin.namespace, fields, label)
+        return _Symbol(f"plugin({', '.join(map(written, arguments))})")
 
     def data_type(self, dtype: DataType) -> Any:
         return _Symbol(f"trt.DataType.{dtype.trt_name}")
@@ -368,7 +395,10 @@ class _Recorder:
         return variable
 
 
-_RESERVED = {*keyword.kwlist, *("network", "trt", "np", "weights", "stored", "typing", "plugin", "float", "builder")}
+_RESERVED = {
+    *keyword.kwlist,
+    *("network", "trt", "np", "weights", "stored", "typing", "plugin", "load_plugins", "float", "builder"),
+}
 """Names that mean something else in the statements."""
 _NO_VARIABLE = re.compile(r"layer\d+|[lIO]?")
 """The variables of layers, and letters that look like digits."""

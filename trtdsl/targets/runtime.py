@@ -23,6 +23,7 @@ _SINCE = {
     "add_rotary_embedding": (10, 15),
     "add_normalization_v2": (10, 15),
     "add_attention_v2": (11,),
+    "add_plugin_v3": (10,),
 }
 """The first version with each of the methods that lowerings ask for; all of RTX has them."""
 
@@ -72,8 +73,8 @@ class Runtime:
 
     def has_method(self, name: str) -> bool:
         """Whether an INetworkDefinition has that one of the methods that lowerings ask for."""
-        if name.startswith("add_plugin"):
-            return not self.is_rtx
+        if name.startswith("add_plugin") and self.is_rtx:
+            return False
         return self.is_rtx or self.version >= _SINCE.get(name, (0,))
 
     @property
@@ -104,6 +105,16 @@ class Runtime:
     @property
     def has_typed_fill(self) -> bool:
         """Whether a fill layer is told its element type; with 8.6 it follows from the numbers it starts from."""
+        return self.can_be_strongly_typed
+
+    @property
+    def has_distinct_grid_samples(self) -> bool:
+        """Whether grid samples of several kinds may stand in one network; 8.6.1 runs one with the kernel of another."""
+        return self.can_be_strongly_typed
+
+    @property
+    def has_lone_infinities(self) -> bool:
+        """Whether an infinite constant of one element stays so; 8.6 takes 1e38 instead in what it fuses."""
         return self.can_be_strongly_typed
 
     @property

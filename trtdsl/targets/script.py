@@ -19,6 +19,7 @@ import numpy as np
 
 from trtdsl.build_options import BuildOptions
 from trtdsl.graph import Graph
+from trtdsl.targets.plugins import has_plugins
 from trtdsl.targets.recorder import Calls, record_all, written
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.script_config import config_statements
@@ -103,7 +104,7 @@ def write_script(graph: Graph, runtime: Runtime, options: BuildOptions, *, sourc
     start = _start(graph, runtime, strongly_typed, weights if stored.arrays else None)
     sections = (
         _head(graph, runtime, source, needs),
-        *(_HELPERS[name] for name in ("weights", "plugin") if name in needs),
+        *(_helper(name, graph) for name in ("weights", "plugin") if name in needs),
         *([inspect.getsource(WeakTyping)] if "typing" in needs else []),
         f"{_LOAD_NETWORK}{_indented([*start, ''])}{body}\n    return builder, network\n",
         f"{_LOAD_CONFIG}{_indented(config)}    return config\n",
@@ -119,7 +120,7 @@ def _head(graph: Graph, runtime: Runtime, source: Path, needs: set[str]) -> str:
     module = "tensorrt_rtx" if runtime.is_rtx else "tensorrt"
     if runtime.module is not None:
         module = runtime.module.__name__
-    lines = [_HEAD.format(title=title), "import sys"]
+    lines = [_HEAD.format(title=title), *(["import ctypes"] if "plugin" in needs else []), "import sys"]
     lines += ["from collections.abc import Collection"] if "typing" in needs else []
     lines += ["from pathlib import Path"]
     lines += ["from typing import Any"] if "typing" in needs else []
@@ -129,6 +130,11 @@ def _head(graph: Graph, runtime: Runtime, source: Path, needs: set[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _helper(name: str, graph: Graph) -> str:
+    libraries = [str(use.path.resolve()) for use in graph.libraries]
+    return _HELPERS[name].replace("{libraries}", written(libraries), 1)
+
+
 def _start(graph: Graph, runtime: Runtime, strongly_typed: bool, weights: str | None) -> Iterator[str]:
     """What comes before the layers."""
     flags = "0"
@@ -136,6 +142,8 @@ def _start(graph: Graph, runtime: Runtime, strongly_typed: bool, weights: str | 
         flags = "1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)"
     elif strongly_typed:
         flags = "1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)"
+    if has_plugins(graph):
+        yield "load_plugins()"
     yield "builder = trt.Builder(LOGGER)"
     yield f"network = builder.create_network({flags})"
     yield f"network.name = {graph.name!r}"
@@ -232,16 +240,63 @@ def weights(array, dtype=None):
     return trt.Weights(array) if dtype is None else trt.Weights(dtype, array.ctypes.data, array.size)
 ''',
     "plugin": '''\
-def plugin(name, version, fields, label):
-    """A plugin out of TensorRT's registry."""
-    trt.init_libnvinfer_plugins(None, "")
-    arrays = {
-        key: np.array([value], np.float32 if isinstance(value, float) else np.int32) for key, value in fields.items()
-    }
-    types = {"float32": trt.PluginFieldType.FLOAT32, "int32": trt.PluginFieldType.INT32}
-    collection = [trt.PluginField(key, array, types[array.dtype.name]) for key, array in arrays.items()]
-    creator = trt.get_plugin_registry().get_plugin_creator(name, version, "")
-    return creator.create_plugin(label, trt.PluginFieldCollection(collection))
+LIBRARIES = {libraries}
+"""Libraries of plugins; those of TensorRT's own are there without."""
+
+
+def load_plugins():
+    """Load the libraries, and have TensorRT register what is in those that leave this to it."""
+    trt.init_libnvinfer_plugins(LOGGER, "")
+    registry = trt.get_plugin_registry()
+    for path in LIBRARIES:
+        before = len(creators(registry))
+        library = ctypes.CDLL(path)
+        if len(creators(registry)) == before and (
+            hasattr(library, "getCreators") or hasattr(library, "getPluginCreators")
+        ):
+            registry.load_library(path)
+
+
+def creators(registry):
+    """All that are registered; TensorRT 8.6 has another name for the list."""
+    return registry.all_creators if hasattr(registry, "all_creators") else registry.plugin_creator_list
+
+
+def plugin(name, version, namespace, fields, label):
+    """A plugin out of TensorRT's registry; `fields` are (name, type, elements), in the creator's order."""
+    registry = trt.get_plugin_registry()
+    get_creator = registry.get_creator if hasattr(registry, "get_creator") else registry.get_plugin_creator
+    creator = get_creator(name, version, namespace)
+    if creator is None:
+        sys.exit(f"no plugin {name} {version} is registered in the namespace {namespace!r}")
+    # TensorRT keeps pointers to the elements until the plugin is made.
+    arrays = [elements_of(kind, elements) for _, kind, elements in fields]
+    made = []
+    for (field, kind, elements), array in zip(fields, arrays, strict=True):
+        made.append(trt.PluginField(field, array, getattr(trt.PluginFieldType, TYPES.get(kind, kind.upper()))))
+        made[-1].size = len(elements.encode() if isinstance(elements, str) else elements)
+    is_v3 = hasattr(trt, "IPluginCreatorV3One") and isinstance(creator, trt.IPluginCreatorV3One)
+    phase = (trt.TensorRTPhase.BUILD,) if is_v3 else ()
+    found = creator.create_plugin(label, trt.PluginFieldCollection(made), *phase)
+    if found is None:
+        sys.exit(f"the creator of {name} gave no plugin for {label}")
+    return found
+
+
+TYPES = {"fp16": "FLOAT16", "fp32": "FLOAT32", "fp64": "FLOAT64", "bool": "INT32"}
+
+
+def elements_of(kind, elements):
+    """The memory of a field: a text ends with NUL, Dims have sizes of 32 bits before TensorRT 10."""
+    if kind == "char":
+        return np.frombuffer(elements.encode() + b"\\0", np.int8)
+    if kind == "dims":
+        size = "i8" if hasattr(trt.DataType, "INT64") else "i4"
+        dims = np.zeros(len(elements), np.dtype([("count", "i4"), ("sizes", size, 8)], align=True))
+        for index, sizes in enumerate(elements):
+            dims[index] = (len(sizes), tuple(sizes) + (0,) * (8 - len(sizes)))
+        return dims.view(np.int8)
+    return np.array(elements, TYPES.get(kind, kind).lower())
 ''',
 }
 

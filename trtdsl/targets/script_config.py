@@ -90,7 +90,7 @@ def _mask(enumeration: str, names: Sequence[str]) -> str:
 
 
 def _profile(graph: Graph) -> Iterator[str]:
-    if all(entry.type.is_static for entry in graph.inputs):
+    if graph.is_static:
         return
     yield "profile = builder.create_optimization_profile()"
     for entry in graph.inputs:

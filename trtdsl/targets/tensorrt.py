@@ -11,9 +11,9 @@ import numpy as np
 from trtdsl.errors import BuildError, Diagnostic, TrtdslError, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
-from trtdsl.ops.raw import RawLayer
+from trtdsl.plugins.registry import CreatorRefused
 from trtdsl.targets.network import LayerNet, Lowering, NetworkState, RefusedError, impossible, shape_of_input
-from trtdsl.targets.plugins import make_plugin
+from trtdsl.targets.plugins import SettledPlugin, make, plugins_of
 from trtdsl.targets.raw import check_outputs, declarations_for
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.weak_typing import WeakTyping, weak_typing
@@ -54,8 +54,8 @@ class TensorRTApi:
     def no_weights(self, dtype: DataType) -> Any:
         return self.trt.Weights(self.runtime.data_type(dtype))
 
-    def plugin(self, name: str, version: str, fields: Mapping[str, int | float], label: str) -> Any:
-        return make_plugin(self.trt, name, version, fields, label)
+    def plugin(self, plugin: SettledPlugin, label: str) -> Any:
+        return make(plugin, label)
 
     def data_type(self, dtype: DataType) -> Any:
         return self.runtime.data_type(dtype)
@@ -77,7 +77,9 @@ def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, stron
     api = TensorRTApi(network, runtime)
     network.name = graph.name
     typing = None if strongly_typed else weak_typing(runtime)
-    state = NetworkState(api, runtime, graph, declarations=declarations_for(graph, runtime))
+    state = NetworkState(
+        api, runtime, graph, declarations=declarations_for(graph, runtime), plugins=plugins_of(graph, runtime)
+    )
     refuse_unknown_types(graph, runtime)
     for entry in graph.inputs:
         shape = shape_of_input(entry.type)
@@ -88,7 +90,7 @@ def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, stron
     names = Names()
     for layer in graph.layers:
         _emit_layer(layer, state, log, names, typing)
-    _mark_outputs(state, network)
+    _mark_outputs(state, network, typing)
     if errors := log.take_errors():
         raise AssertionError(f"the outputs {[output.name for output in graph.outputs]}: {'; '.join(errors)}")
     return api
@@ -117,7 +119,7 @@ def _emit_layer(layer: Layer, state: NetworkState, log: MessageLog, names: Names
     try:
         result = layer.op.to_tensorrt(net, *(None if name is None else state.tensor(name) for name in layer.inputs))
         outputs = _outputs(result)
-        if isinstance(layer.op, RawLayer):
+        if layer.op.declares_outputs:
             check_outputs(net, outputs, weakly_typed=typing is not None)
         name_layers(layer, net.added, outputs, names, _kind_of)
         _constrain(net, typing)
@@ -128,6 +130,8 @@ def _emit_layer(layer: Layer, state: NetworkState, log: MessageLog, names: Names
         raise impossible(layer, error) from error
     except (TrtdslError, OSError, MemoryError):
         raise  # reading a weight failed
+    except CreatorRefused as error:
+        raise _refused(layer, ": ".join([str(error), *filter(None, ["; ".join(log.take_errors())])])) from error
     except Exception as error:
         said = log.take_errors()
         if said or _is_refusal(error):
@@ -141,7 +145,7 @@ def _constrain(net: LayerNet, typing: WeakTyping | None) -> None:
     """Give the layers added since the last time their types."""
     if typing is not None:
         for made in net.added[net.settled :]:
-            typing.constrain(made)
+            typing.constrain(made, *net.constraints(made))
     net.settled = len(net.added)
 
 
@@ -160,7 +164,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _described(layer: Layer) -> str:
-    return f"{layer.name} ({layer.op.kind}, {layer.origin.span.file_and_line})"
+    return f"{layer.name} ({layer.op.title}, {layer.origin.span.file_and_line})"
 
 
 def _outputs(result: Any) -> tuple[Any, ...]:
@@ -212,7 +216,7 @@ class Names:
         return name if self._uses[name] == 1 else f"{name}#{self._uses[name]}"
 
 
-def _mark_outputs(state: NetworkState, network: Any) -> None:
+def _mark_outputs(state: NetworkState, network: Any, typing: WeakTyping | None) -> None:
     """Deliver each output's tensor under its outside name, through a layer of its own where it has another use."""
     delivered = []
     for output in state.graph.outputs:
@@ -223,6 +227,9 @@ def _mark_outputs(state: NetworkState, network: Any) -> None:
             layer.metadata = output.span.file_and_line
             tensor = layer.get_output(0)
         network.mark_output(tensor)
+        if typing is not None and state.graph.types[output.tensor].dtype is DataType.INT8:
+            # Otherwise it comes out as what it was quantised from.
+            tensor.dtype = state.api.data_type(DataType.INT8)
         delivered.append((output.name, tensor))
     # An output often bears the name of another tensor: of what it was cast from, or of any other.
     taken = {name for name, _ in delivered}
@@ -238,5 +245,5 @@ def _said(log: MessageLog) -> str:
 
 
 def _refused(layer: Layer, reason: str) -> BuildError:
-    message = f"TensorRT refused {layer.name} ({layer.op.kind}): {reason}"
+    message = f"TensorRT refused {layer.name} ({layer.op.title}): {reason}"
     return BuildError([Diagnostic("tensorrt-refused", message, layer.origin.span, None, used_at(layer.origin))])
