@@ -15,11 +15,13 @@ from trtdsl.errors import Diagnostic, Diagnostics
 from trtdsl.expand import dump, expand, override_nodes
 from trtdsl.flat import FlatNetwork, FlatPrecision
 from trtdsl.graph import Graph
+from trtdsl.implementation import check_implementations
 from trtdsl.includes import read_document
 from trtdsl.infer import infer
 from trtdsl.nodes import plain
 from trtdsl.ops import CATALOGUE
 from trtdsl.ops.attributes import DType
+from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.precision import assign_types
 from trtdsl.reader import open_source
 from trtdsl.schema import check
@@ -30,6 +32,7 @@ from trtdsl.weights.library import FileUse
 if TYPE_CHECKING:
     from trtdsl.engine import EngineFile, ProgressReporter
     from trtdsl.running import Array, Comparison, Given, Pictures
+    from trtdsl.targets.runtime import Runtime
 
 
 def load(
@@ -40,6 +43,8 @@ def load(
     weights: str | Path | Sequence[str | Path] | None = None,
     random_weights: bool = False,
     precision: str | None = None,
+    impl: str | None = None,
+    plugins: Sequence[str | Path] = (),
     check_finite: bool = False,
 ) -> Network:
     """Read, check and expand a network, find its weights and infer all shapes. Needs no TensorRT.
@@ -47,11 +52,14 @@ def load(
     `parameters` overrides params as `--set` does (`{"classes": 10}`, `{"cfg.depth": 2}`); `dims` gives declared
     dimensions other sizes, one or (min, opt, max) (`{"N": 4, "H": (64, 256, 1024)}`); `weights` replaces the files that
     the network names: one or several, each `FILE` or `PREFIX=FILE`; `random_weights` makes all weights up; `precision`
-    replaces the default one, not what is asked for single layers; `check_finite` refuses weights with NaN or infinity.
+    replaces the default one, not what is asked for single layers, and so does `impl`; `plugins` are libraries of
+    plugins besides those that the network names; `check_finite` refuses weights with NaN or infinity.
 
     Raises NetworkError with everything the first failing stage found, and ValueError for a wrong `precision`.
     """
-    flat = flatten(path, parameters=parameters, dims=dims, weights=weights, precision=precision)
+    flat = flatten(
+        path, parameters=parameters, dims=dims, weights=weights, precision=precision, impl=impl, plugins=plugins
+    )
     return complete(flat, random_weights=random_weights, check_finite=check_finite)
 
 
@@ -62,6 +70,8 @@ def flatten(
     dims: Mapping[str, object] | None = None,
     weights: str | Path | Sequence[str | Path] | None = None,
     precision: str | None = None,
+    impl: str | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> FlatNetwork:
     """Read, check and expand a network, and no more: weights need not be there. The arguments are those of `load`.
 
@@ -75,10 +85,12 @@ def flatten(
     flat = expand(document, CATALOGUE, diagnostics, params=params, dims=sizes)
     if precision is not None:
         flat = replace(flat, precision=FlatPrecision(_precision(precision), flat.precision.patterns))
+    if impl is not None:
+        flat = replace(flat, impl=impl)
     if weights is not None:
         files = [weights] if isinstance(weights, (str, Path)) else weights
         flat = replace(flat, weights=tuple(map(FileUse.parse, files)))
-    return flat
+    return replace(flat, libraries=(*flat.libraries, *(LibraryUse(Path(library)) for library in plugins)))
 
 
 def complete(flat: FlatNetwork, *, random_weights: bool = False, check_finite: bool = False) -> Network:
@@ -87,6 +99,7 @@ def complete(flat: FlatNetwork, *, random_weights: bool = False, check_finite: b
     graph = bind(flat, CATALOGUE, diagnostics, random_weights=random_weights)
     graph = infer(graph, diagnostics)
     typed = assign_types(graph)
+    check_implementations(graph, typed, diagnostics)
     check_weights(typed, diagnostics, finite=check_finite)
     return Network(Path(flat.file.name), flat, graph, typed, diagnostics.warnings)
 
@@ -126,6 +139,15 @@ class Network:
         diagnostics.end_stage()
         return options
 
+    def for_runtime(self, runtime: Runtime, diagnostics: Diagnostics | None = None) -> Graph:
+        """The typed graph as a TensorRT builds it, with plugins where `impl` asks for them and they are there.
+
+        `diagnostics` are told where they are not. Raises BuildError for libraries of plugins that do not load.
+        """
+        from trtdsl.bundled_library import for_runtime
+
+        return for_runtime(self.graph, self.typed, runtime, diagnostics)
+
     def run(
         self,
         inputs: Mapping[str, Given] | None = None,
@@ -153,7 +175,8 @@ class Network:
         from trtdsl.running.gpu import runner
 
         chosen = self.options(options, target)
-        delivered = runner(runtime).run(self.typed, chosen, made, progress)
+        found = runner(runtime)
+        delivered = found.run(self.for_runtime(found.runtime), chosen, made, progress)
         types = {output.name: self.typed.types[output.tensor].dtype for output in self.typed.outputs}
         return {name: as_numbers(array, types[name]) for name, array in delivered.items()}
 
@@ -214,7 +237,8 @@ class Network:
 
         path = Path(output) if output is not None else self.path.with_suffix(".py")
         chosen = self.options(options, target)
-        return export_script(self.typed, path, describe_runtime(runtime), chosen, self.path)
+        described = describe_runtime(runtime)
+        return export_script(self.for_runtime(described), path, described, chosen, self.path)
 
     def build(
         self,
@@ -235,14 +259,16 @@ class Network:
         from trtdsl.engine import EngineCache, make_engine
         from trtdsl.targets.runtime import find_runtime
 
-        chosen = self.options(options, target)
-        return make_engine(
-            self.typed,
+        chosen, found, diagnostics = self.options(options, target), find_runtime(runtime), Diagnostics()
+        graph = self.for_runtime(found, diagnostics)
+        made = make_engine(
+            graph,
             self.expanded,
             self.path,
             Path(output) if output is not None else self.path.with_suffix(".engine"),
-            find_runtime(runtime),
+            found,
             chosen,
             cache=EngineCache.default() if cache else None,
             progress=progress,
         )
+        return replace(made, warnings=(*diagnostics.warnings, *made.warnings))

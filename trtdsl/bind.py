@@ -13,7 +13,7 @@ from trtdsl.flat import FlatLayer, FlatNetwork, FlatPrecision
 from trtdsl.graph import Body, Graph, GraphInput, GraphOutput, Layer
 from trtdsl.nodes import Node, Scalar, plain
 from trtdsl.ops.base import Op, OpError, WeightParameter
-from trtdsl.ops.raw import OPEN, Values, places, weight_node
+from trtdsl.ops.raw import OPEN, Values, weight_node
 from trtdsl.source import Span
 from trtdsl.types import DataType, Dim, TensorType
 from trtdsl.weights.base import Weight
@@ -36,7 +36,7 @@ def bind(
     library = WeightLibrary(() if random_weights else flat.weights, diagnostics)
     resolver = WeightResolver(library, diagnostics, random_weights=random_weights)
     precision = _Precision(flat.precision)
-    layers = _bind_layers(flat.layers, _Binding(catalogue, flat.dims, resolver, precision, diagnostics))
+    layers = _bind_layers(flat.layers, _Binding(catalogue, flat.dims, resolver, precision, diagnostics, flat.impl))
     resolver.finish()
     _check_outputs(flat, diagnostics)
     diagnostics.end_stage()
@@ -46,6 +46,7 @@ def bind(
         layers,
         tuple(GraphOutput(output.name, output.tensor, output.dtype, output.span) for output in flat.outputs),
         flat.dims,
+        libraries=flat.libraries,
     )
 
 
@@ -58,6 +59,7 @@ class _Binding:
     resolver: WeightResolver
     precision: _Precision
     diagnostics: Diagnostics
+    impl: str
 
 
 def _bind_layers(layers: Iterable[FlatLayer], binding: _Binding) -> tuple[Layer, ...]:
@@ -74,7 +76,7 @@ def _bind_layers(layers: Iterable[FlatLayer], binding: _Binding) -> tuple[Layer,
             name: Body(body.inputs, _bind_layers(body.layers, binding), body.outputs)
             for name, body in flat.bodies.items()
         }
-        binder = _LayerBinder(flat, op_class, binding.dims, binding.diagnostics)
+        binder = _LayerBinder(flat, op_class, binding)
         if layer := binder.bind(binding.resolver, binding.precision):
             bound.append(replace(layer, bodies=bodies) if bodies else layer)
     return tuple(bound)
@@ -97,11 +99,12 @@ def _check_outputs(flat: FlatNetwork, diagnostics: Diagnostics) -> None:
 class _LayerBinder:
     """Binds one layer; reports all that is wrong with it."""
 
-    def __init__(self, flat: FlatLayer, op_class: type[Op], dims: Mapping[str, Dim], diagnostics: Diagnostics) -> None:
+    def __init__(self, flat: FlatLayer, op_class: type[Op], binding: _Binding) -> None:
         self.flat = flat
         self.op_class = op_class
-        self.dims = dims
-        self.diagnostics = diagnostics
+        self.dims = binding.dims
+        self.impl = binding.impl
+        self.diagnostics = binding.diagnostics
         self.failed = False
 
     def bind(self, resolver: WeightResolver, precision: _Precision) -> Layer | None:
@@ -117,13 +120,15 @@ class _LayerBinder:
         if op is None or len(weights) < len(op.weights):
             return None
         dtype, explicit = precision.of(flat)
-        spans = places(flat.parameters) if self.op_class.is_open else {}
+        spans = self.op_class.places(flat.parameters)
         spans |= {name: node.span for name, node in flat.parameters.items()}
         if place := self._place("in"):
             spans["in"] = place
         for name, body in flat.bodies.items():
             spans |= {f"{name}:{index}": span for index, span in enumerate(body.output_spans)}
-        return Layer(flat.name, op, inputs, flat.outputs, flat.origin, weights, dtype, explicit, spans)
+        # Of an op that has no plugin `native` says that no plugin may do it along with others.
+        impl = flat.impl or (self.impl if self.op_class.by_plugin else "auto")
+        return Layer(flat.name, op, inputs, flat.outputs, flat.origin, weights, dtype, explicit, spans, impl=impl)
 
     def _op(self, values: Mapping[str, Any]) -> Op | None:
         try:
@@ -146,7 +151,7 @@ class _LayerBinder:
                 self._error("unknown-parameter", f"{self.flat.op} has no `{name}`{listing}", node.span, hint)
 
     def _check_impl(self) -> None:
-        if self.flat.impl == "plugin":
+        if self.flat.impl == "plugin" and not self.op_class.by_plugin:
             self._error("impl", f"{self.flat.op} has no plugin behind it", hint="leave `impl` out, or say `native`")
 
     def _inputs(self) -> tuple[str | None, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trtdsl import nodes
+from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.source import Origin, SourceFile, Span
 from trtdsl.types import DataType, Dim, Shape
 from trtdsl.weights.library import FileUse
@@ -91,6 +92,8 @@ class FlatNetwork:
     weights: tuple[FileUse, ...] = ()
     precision: FlatPrecision = field(default_factory=FlatPrecision)
     build: nodes.Mapping | None = None
+    libraries: tuple[LibraryUse, ...] = ()
+    impl: str = "native"
 
 
 def walk(layers: Iterable[FlatLayer]) -> Iterator[FlatLayer]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from trtdsl.ops.base import Op
+from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.source import Origin, Span
 from trtdsl.types import DataType, Dim, TensorType
 from trtdsl.weights import Weight
@@ -52,7 +53,8 @@ class Layer:
 
     `precision` is the type the layer computes in; `explicit` says that the layer itself asked for that type, not a
     group, a pattern or the network. `spans` has the place of each parameter that YAML gives, and of each output of a
-    body as `then:0`. `bodies` are the layers inside, by the op's names for them.
+    body as `then:0`. `impl` is native, plugin or auto; of ops that are no plugin of their own it says whether they may
+    be part of one. `bodies` are the layers inside, by the op's names for them.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Layer:
     explicit: bool = False
     spans: Mapping[str, Span] = field(default_factory=dict)
     bodies: Mapping[str, Body] = field(default_factory=dict)
+    impl: str = "native"
 
     def span(self, key: str | None = None) -> Span:
         """The place of a parameter, or of the layer."""
@@ -73,7 +76,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network in execution order. `types` has the type of every tensor, in bodies too, once infer has run."""
+    """A network in execution order. `types` has the type of every tensor, in bodies too, once infer has run.
+
+    `libraries` are the files that the plugins of its layers come from.
+    """
 
     name: str
     inputs: tuple[GraphInput, ...]
@@ -81,6 +87,12 @@ class Graph:
     outputs: tuple[GraphOutput, ...]
     dims: Mapping[str, Dim]
     types: Mapping[str, TensorType] = field(default_factory=dict)
+    libraries: tuple[LibraryUse, ...] = ()
+
+    @property
+    def is_static(self) -> bool:
+        """Whether all sizes are known before a run."""
+        return all(tensor.is_static for tensor in self.types.values())
 
     def all_layers(self) -> Iterator[Layer]:
         """The layers and those inside them, each before what it holds."""

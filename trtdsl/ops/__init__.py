@@ -55,6 +55,7 @@ from trtdsl.ops.local_norm import LRN, L2Normalize
 from trtdsl.ops.multihead import MultiHeadAttention
 from trtdsl.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from trtdsl.ops.padding import Pad
+from trtdsl.ops.plugin import PluginLayer
 from trtdsl.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from trtdsl.ops.quantization import Dequantize, Quantize
 from trtdsl.ops.raw import raw_layer
@@ -331,6 +332,8 @@ CATALOGUE = catalogue(
         RandomUniform,
         RandomNormal,
         Assert,
+        # What others have written.
+        PluginLayer,
         # Types, fixed elements, and nothing at all.
         Cast,
         Constant,

@@ -73,10 +73,15 @@ class LeakyRelu(Activation):
 
     kind = "leaky_relu"
     example = "{op: leaky_relu, negative_slope: 0.2}"
+    by_plugin = "LeakyReLU"
+    by_plugin_if_asked = True
     negative_slope = attribute(Float(), default=0.01, help="factor of negative elements")
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         return net.activation("LEAKY_RELU", x, self.negative_slope)
+
+    def plugin_fields(self, x: TensorType) -> dict[str, object]:
+        return {"negSlope": self.negative_slope}
 
     def to_onnx(self, net: OnnxNet, x: str) -> str:
         return net.node("LeakyRelu", x, alpha=self.negative_slope)

@@ -27,9 +27,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 from trtdsl.ops.attributes import AttributeType
 from trtdsl.ops.net import Net
 from trtdsl.ops.onnx_net import OnnxNet
+from trtdsl.plugins.use import PluginUse
 from trtdsl.types import ANY, FLOATS, DataType, TensorType
 
 if TYPE_CHECKING:
+    from trtdsl.nodes import Node
+    from trtdsl.source import Span
     from trtdsl.weights import Weight
 
 T = TypeVar("T")
@@ -189,7 +192,13 @@ class Op:
     """The inputs of a network that is nothing but the example, as YAML has them."""
     no_onnx: ClassVar[str] = ""
     """Why ONNX cannot say this op, for those without `to_onnx`."""
-    plugin: ClassVar[str] = ""
+    by_plugin: ClassVar[str] = ""
+    """The plugin that comes with trtdsl and does the same, for those ops that have an `impl` to choose."""
+    by_plugin_if_asked: ClassVar[bool] = False
+    """Whether only `impl: plugin` takes that plugin, for TensorRT does the op in one pass with the layers around it."""
+    plugin_weights: ClassVar[Mapping[str, str]] = {}
+    """The fields of that plugin that weights become, by the weights' names."""
+    built_on: ClassVar[str] = ""
     """The plugin of TensorRT's that this op is built of, for those that runtimes without plugins refuse."""
 
     is_open: ClassVar[bool] = False
@@ -244,6 +253,26 @@ class Op:
     def __repr__(self) -> str:
         return f"{self.kind}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
 
+    @classmethod
+    def places(cls, parameters: Mapping[str, Node]) -> dict[str, Span]:
+        """The places of what the parameters of a layer hold inside them, by names that an OpError's `at` may have."""
+        return {}
+
+    @property
+    def title(self) -> str:
+        """What layers of this op are called where they are listed."""
+        return self.kind
+
+    @property
+    def plugin_uses(self) -> tuple[PluginUse, ...]:
+        """The plugins that this use is built of where TensorRT builds it."""
+        return (PluginUse(self.built_on, namespace=""),) if self.built_on else ()
+
+    @property
+    def declares_outputs(self) -> bool:
+        """Whether YAML says what the outputs are, and not the op, so that TensorRT may come to another result."""
+        return False
+
     @property
     def output_names(self) -> tuple[str, ...]:
         """The ports, for references like `topk:values`; a single nameless one by default."""
@@ -291,6 +320,13 @@ class Op:
     def to_tensorrt(self, net: Net, *inputs: Any) -> Any:
         """Add the layers to a network; gives the last ILayer, an ITensor, or a tuple of ITensors, one per output."""
         raise NotImplementedError(self.kind)
+
+    def plugin_fields(self, *inputs: Any) -> Mapping[str, object]:
+        """The fields that `by_plugin` takes for this use, but those that its weights become.
+
+        Raises OpError for what the plugin cannot do.
+        """
+        return {}
 
     def to_onnx(self, net: OnnxNet, *inputs: Any) -> str | tuple[str, ...]:
         """Add nodes to an ONNX graph; gives the names of the outputs. Raises OpError for what ONNX cannot say."""

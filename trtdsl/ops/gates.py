@@ -75,6 +75,8 @@ class Mish(Activation):
 
     kind = "mish"
     example = "mish"
+    by_plugin = "Mish"
+    by_plugin_if_asked = True
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         return net.elementwise("PROD", x, net.activation("TANH", softplus(net, x)))
@@ -89,6 +91,8 @@ class HardSwish(Activation):
     kind = "hard_swish"
     aliases = ("hardswish",)
     example = "hard_swish"
+    by_plugin = "HardSwish"
+    by_plugin_if_asked = True
 
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         return net.elementwise("PROD", x, net.activation("HARD_SIGMOID", x, 1 / 6, 0.5))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from trtdsl.ops._axes import of_type
@@ -11,10 +12,12 @@ from trtdsl.ops._spatial import check_divides, spatial_rank, static_channels
 from trtdsl.ops.attributes import Bool, Float, Int, Ints, Maybe
 from trtdsl.ops.base import Net, OnnxNet, Op, OpError, Policy, attribute, tensor
 from trtdsl.ops.base import weight as declare_weight
-from trtdsl.types import FLOATS, Dim, Shape, TensorType, format_shape, volume
+from trtdsl.types import FLOATS, DataType, Dim, Shape, TensorType, format_shape, volume
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from trtdsl.weights import Weight
 
 _EPS = "added to the variance, so that it is never zero"
 
@@ -43,6 +46,15 @@ class BatchNorm(Op):
             )
         static_channels(self.kind, x)
         return x
+
+    def infer_with(self, weights: Mapping[str, Weight], x: TensorType) -> TensorType:
+        if (variance := weights.get("running_var")) is None:
+            return self.infer(x)
+        smallest = variance.source.load(variance.natural_shape, DataType.FP32).min(initial=1.0)
+        if smallest + self.eps <= 0:
+            message = f"{variance.source.describe()} is the variance, and holds {smallest:g}: it has no root"
+            raise OpError(message, at="running_var", code="weight-value")
+        return self.infer(x)
 
     def weight_shapes(self, x: TensorType) -> dict[str, tuple[int, ...] | None]:
         return dict.fromkeys(self.weights, (static_channels(self.kind, x),))
@@ -83,6 +95,8 @@ class InstanceNorm(Op):
     aliases = ("instancenorm",)
     policy = Policy.ACCUMULATE
     example = "{op: instance_norm}"
+    by_plugin = "InstanceNorm"
+    plugin_weights = MappingProxyType({"weight": "scale", "bias": "bias"})
     x = tensor(FLOATS, help="[batch, channels, ...] with 1 to 3 spatial axes")
     eps = attribute(Float(minimum=0), default=1e-5, help=_EPS)
     affine = attribute(Bool(), default=False, help="has a weight and a bias")
@@ -102,6 +116,9 @@ class InstanceNorm(Op):
         shape = (1, x_type.shape[1].value) + (1,) * (x_type.rank - 2)
         scale, shift = _factor(net, "weight", self.weight, shape, 1.0), _factor(net, "bias", self.bias, shape, 0.0)
         return _add_normalization(net, x, scale, shift, range(2, x_type.rank), self.eps)
+
+    def plugin_fields(self, x: TensorType) -> dict[str, object]:
+        return {"epsilon": self.eps}
 
     def to_onnx(self, net: OnnxNet, x: str) -> str:
         channels = static_channels(self.kind, of_type(net.input_types[0]))

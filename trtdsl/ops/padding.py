@@ -19,6 +19,7 @@ _SAMPLE_MODES = {
     "circular": "WRAP",
     "wrap": "WRAP",
 }
+_PLUGIN_MODES = {"reflect": "reflect", "replicate": "edge", "edge": "edge"}
 _ONNX_MODES = {"FILL": "constant", "REFLECT": "reflect", "CLAMP": "edge"}
 
 
@@ -33,6 +34,7 @@ class Pad(Op):
     kind = "pad"
     policy = Policy.TRANSPARENT
     example = "{op: pad, padding: 3, mode: reflect}"
+    by_plugin = "ReflectPad"
     x = tensor(MOVABLE)
     padding = attribute(
         DimOrList(minimum=ANY_SIGN),
@@ -96,6 +98,21 @@ class Pad(Op):
         mode = _SAMPLE_MODES[self.mode]
         fill = net.constant(self.value, x_type.dtype) if mode == "FILL" else None
         return net.slice(x, start, size, (1,) * x_type.rank, mode, fill)
+
+    def plugin_fields(self, x: TensorType) -> dict[str, object]:
+        mode = _PLUGIN_MODES.get(self.mode)
+        if mode is None:
+            raise OpError(f"it pads in the modes {', '.join(_PLUGIN_MODES)}", at="mode")
+        return {"paddings": list(self.plugin_paddings(x)), "mode": mode}
+
+    def plugin_paddings(self, x: TensorType) -> tuple[int, ...]:
+        """What the plugin puts around the last two axes: [left, right, top, bottom]. Raises OpError."""
+        amounts = self._amounts(x)
+        if len(amounts) > 4:
+            raise OpError("it pads the last two axes only", at="padding")
+        if not all(amount.is_static for amount in amounts):
+            raise OpError("it pads by fixed amounts", at="padding")
+        return tuple(amount.value for amount in amounts) + (0,) * (4 - len(amounts))
 
     def to_onnx(self, net: OnnxNet, x: str) -> str:
         x_type = of_type(net.input_types[0])

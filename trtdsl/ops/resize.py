@@ -37,6 +37,7 @@ class Resize(Op):
     kind = "resize"
     aliases = ("upsample", "interpolate", "interp")
     example = "{op: resize, scale_factor: 2, mode: bilinear}"
+    by_plugin = "Upsample"
     x = tensor(FLOATS, help="[batch, channels, ...] with 1 to 3 spatial axes")
     size = attribute(
         Maybe(DimList(minimum=1, single=True)), default=None, help="sizes of the spatial axes, one for all or one each"
@@ -165,6 +166,21 @@ class Resize(Op):
 
     def _rounding(self) -> str:
         return self.nearest_rounding or ("floor" if self.mode == "nearest" else "half_up")
+
+    def plugin_fields(self, x: TensorType) -> dict[str, object]:
+        modes = {"nearest": "nearest", "bilinear": "bilinear", "linear": "bilinear"}
+        if self.mode not in modes:
+            raise OpError("it interpolates nearest and bilinear", at="mode")
+        if self.scale_factor is None or len(set(self.scale_factor)) != 1:
+            raise OpError("it takes one scale_factor for both axes", at="scale_factor")
+        for name in ("coordinate_mode", "nearest_rounding"):
+            if getattr(self, name) is not None:
+                raise OpError("it places pixels as PyTorch does", at=name)
+        return {
+            "scaleFactor": self.scale_factor[0],
+            "alignCorners": self.align_corners,
+            "mode": modes[self.mode],
+        }
 
     def to_onnx(self, net: OnnxNet, x: str) -> str:
         (y_type,) = net.output_types

@@ -103,8 +103,8 @@ class Nms(Op):
 
     A box counts in a class where its score is above `score_threshold`; a better box of the class takes away those whose
     intersection with it is more than `iou_threshold` of the union. The output has a row `[batch, class, box]` for each
-    box that is kept, by batch and then from the highest score down; how many there are is known once the layer has run.
-    TensorRT looks at the 5000 best boxes of each item of the batch.
+    box that is kept, by batch and then from the highest score down, those of equal scores in any order; how many there
+    are is known once the layer has run. TensorRT looks at the 5000 best boxes of each item of the batch.
     """
 
     kind = "nms"

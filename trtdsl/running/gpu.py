@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trtdsl.build_options import BuildOptions
+from trtdsl.bundled_library import for_runtime
 from trtdsl.engine import ProgressReporter
 from trtdsl.engine.builder import build
 from trtdsl.errors import Diagnostics, RunError, TrtdslError, needs_extra
@@ -56,4 +57,5 @@ def compare_engine(
     except TrtdslError as error:
         return Compared(what, not_run="; ".join(entry.message for entry in error.diagnostics))
     what = f"engine of {found.runtime}"
-    return comparer.differences(what, found.run(comparer.typed, options, comparer.inputs, progress))
+    graph = for_runtime(comparer.graph, comparer.typed, found.runtime)
+    return comparer.differences(what, found.run(graph, options, comparer.inputs, progress))
