@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from trtdsl.cli.ops import as_yaml
+from trtdsl.cli.ops import as_yaml, by_plugin
 from trtdsl.ops import CATALOGUE
 from trtdsl.ops.base import Attribute, Input, Op, WeightParameter
 from trtdsl.types import DataType
@@ -22,7 +22,7 @@ INTRODUCTION = """\
 
 Every op by family, as its class declares it: this page is made by `scripts/ops_page.py`, and `trtdsl ops NAME` says the
 same in a terminal. Each example is a network; tests build all of them. Keys that every layer may have (`in`, `out`,
-`name`, `when`, `repeat`, `precision`) are explained in [the language](language.md#layers).
+`name`, `when`, `repeat`, `precision`, `impl`) are explained in [the language](language.md#layers).
 """
 
 
@@ -66,6 +66,8 @@ def _op(op: type[Op]) -> Iterator[str]:
         rows = [f"| `{key}` | {_cell(help)} | |" for key, help in op.structure.items()]
     if rows:
         yield "| | | |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    if op.by_plugin:
+        yield f"{by_plugin(op)}\n"
     if op.no_onnx:
         yield f"Not exported to ONNX: {op.no_onnx}.\n"
     yield f"```yaml\n{network(op)}```\n"

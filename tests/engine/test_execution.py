@@ -101,8 +101,9 @@ class Engine:
     )
     num_io_tensors = len(TENSORS)
 
-    def __init__(self, works: bool = True) -> None:
+    def __init__(self, works: bool = True, has_context: bool = True) -> None:
         self.works = works
+        self.has_context = has_context
 
     def get_tensor_name(self, index: int) -> str:
         return self.TENSORS[index][0]
@@ -122,8 +123,8 @@ class Engine:
     def get_tensor_profile_shape(self, name: str, index: int) -> list[tuple[int, ...]]:
         return [(1,), (2,), (4,)] if name == "x" else [(2,), (2,), (2,)]
 
-    def create_execution_context(self) -> Context:
-        return Context(self)
+    def create_execution_context(self) -> Context | None:
+        return Context(self) if self.has_context else None
 
 
 class Context:
@@ -288,3 +289,14 @@ def test_a_plan_of_another_version(execution: Any) -> None:
 def test_what_tensorrt_says_of_a_failure(execution: Any) -> None:
     with pytest.raises(RunError, match="the engine did not run: misaligned address"):
         execution.execute(runtime_that_loads(Engine(False), "misaligned address"), b"", {"x": X, "shape": SHAPE})
+
+
+def test_what_tensorrt_says_where_there_is_no_context(execution: Any) -> None:
+    runtime = runtime_that_loads(Engine(has_context=False), "out of memory on the device")
+    with pytest.raises(RunError, match="TensorRT gives the engine no context to run in: out of memory on the device"):
+        execution.execute(runtime, b"plan", {"x": X, "shape": SHAPE})
+
+
+def test_without_a_log_the_error_says_what_failed(execution: Any) -> None:
+    with pytest.raises(RunError, match=r"no context to run in$"):
+        execution.run(TRT, Engine(has_context=False), {"x": X, "shape": SHAPE})

@@ -17,10 +17,13 @@ class Gpu:
     """One TensorRT on one GPU: builds networks and runs them."""
 
     def __init__(self) -> None:
+        from trtdsl.engine.log import BuildLog
         from trtdsl.targets.runtime import find_runtime
 
-        self.trt = find_runtime("tensorrt").module
-        logger = self.trt.Logger(self.trt.Logger.WARNING)
+        runtime = find_runtime("tensorrt")
+        self.trt = runtime.module
+        self.log = BuildLog(runtime)
+        logger = self.log.logger
         self.runtime = self.trt.Runtime(logger)
         # The first builder of a process loads a gigabyte of kernels, which stay as long as there is one.
         self.builder = self.trt.Builder(logger)
@@ -33,7 +36,7 @@ class Gpu:
 
         built = network.build(directory / "net.engine", runtime="tensorrt", options=self.options, cache=False)
         engine = self.runtime.deserialize_cuda_engine(built.path.read_bytes())
-        return device.run(self.trt, engine, inputs)
+        return device.run(self.trt, engine, inputs, self.log)
 
     def note(self, line: str) -> None:
         """Add a line to the table of what was measured, in `TRTDSL_MEASURED` if that names a file."""

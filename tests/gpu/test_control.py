@@ -35,7 +35,7 @@ def test_equals_numpy(case: Control, precision: str, gpu: Any, tmp_path: Path) -
     is_narrow = DataType.FP16 in {entry.dtype for entry in graph.types.values()}
     worst = 0.0
     for arrays in case.runs():
-        outputs = device.run(gpu.trt, engine, arrays)
+        outputs = device.run(gpu.trt, engine, arrays, gpu.log)
         for name, expected in case.expected(arrays, weights).items():
             assert outputs[name].shape == expected.shape
             worst = max(worst, device.relative_error(outputs[name], expected))

@@ -43,7 +43,7 @@ def test_the_script_is_the_network(
         entry.name: np.ones([dim.sizes.opt for dim in entry.type.shape], entry.type.dtype.storage)
         for entry in network.graph.inputs
     }
-    by_script = device.run(gpu.trt, gpu.runtime.deserialize_cuda_engine(plan), inputs)
+    by_script = device.run(gpu.trt, gpu.runtime.deserialize_cuda_engine(plan), inputs, gpu.log)
     by_trtdsl = gpu.run(network, inputs, tmp_path)
     for key, expected in by_trtdsl.items():
         # Two builds may choose other tactics.

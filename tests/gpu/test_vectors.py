@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,23 @@ import trtdsl
 from tests.vectors.bundle import Bundle, Bundled, sort_rows
 from trtdsl.build_options import BuildOptions
 from trtdsl.engine.builder import build
-from trtdsl.errors import Diagnostics, TrtdslError
+from trtdsl.errors import BuildError, Diagnostics, TrtdslError
 from trtdsl.targets.runtime import find_runtime
 
 device = pytest.importorskip("device", reason="runs engines: needs cuda-bindings and a GPU")
 
-OPTIONS = BuildOptions(tactic_sources=(), tf32=False, optimization_level=1)
+OPTIONS = BuildOptions(tactic_sources=(), tf32=False, optimization_level=0)
 PER_ENGINE = 20
 # Relative to the largest output of the case.
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
-LACKING = ("picks no elements of int32",)
-"""What trtdsl says of TensorRT 8.6: later versions have it."""
+LACKING = {r"test_top_k_(uint64|same_values.*)": ("has_integer_topk", "picks no elements of int32")}
+"""Cases that need an ability of the runtime that 8.6 lacks, and what trtdsl says of them."""
+ALONE = {
+    r"test_gridsample.*": "grid samples of different kinds are refused in one network, as 8.6.1 mixes up their kernels",
+    r"test_(nonmaxsuppression|nonzero|compress).*": "8.6.1 fails on an assertion of its own beside others",
+    r"test_flexattention_diff_head_sizes.*": "beside several attentions of other sizes 8.6.1 spoils them in fp16",
+}
+"""Cases that get engines of their own, and why."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,11 @@ class Batch:
     def __str__(self) -> str:
         kind = "dynamic" if self.is_dynamic else "static"
         return f"{self.cases[0].name}-{len(self.cases)}-{self.precision}-{kind}"
+
+    @property
+    def tolerance(self) -> float:
+        """That of fp16 where some layers or inputs of a case are in it."""
+        return TOLERANCE["fp16" if any(map(has_fp16, self.cases)) else self.precision]
 
 
 def _bundle() -> Bundle | None:
@@ -57,14 +70,54 @@ def batches(cases: Sequence[Bundled]) -> Iterator[Batch]:
                 and (case.fits_fp16 or precision == "fp32")
                 and (case.dynamic_inputs or not is_dynamic)
             ]
-            for start in range(0, len(chosen), PER_ENGINE):
-                yield Batch(tuple(chosen[start : start + PER_ENGINE]), precision, is_dynamic)
+            for group in _together(chosen):
+                yield Batch(group, precision, is_dynamic)
+
+
+def _together(cases: Sequence[Bundled]) -> Iterator[tuple[Bundled, ...]]:
+    """Cases that share an engine. Those with layers in fp16 have their own: beside them 8.6.1 rounds others to fp16."""
+    sociable = [case for case in cases if not _is_alone(case)]
+    for is_mixed in (False, True):
+        alike = [case for case in sociable if has_fp16(case) is is_mixed]
+        for start in range(0, len(alike), PER_ENGINE):
+            yield tuple(alike[start : start + PER_ENGINE])
+    yield from ((case,) for case in cases if _is_alone(case))
+
+
+def _is_alone(case: Bundled) -> bool:
+    return any(re.fullmatch(pattern, case.name) for pattern in ALONE)
+
+
+def has_fp16(case: Bundled) -> bool:
+    """Whether a case says fp16 of some of its layers or inputs."""
+    return "fp16" in json.dumps([case.layers, case.inputs])
+
+
+def lacking(case: Bundled) -> tuple[str, str] | None:
+    """The ability that a case needs and 8.6 lacks, and what trtdsl says of it."""
+    return next((found for pattern, found in LACKING.items() if re.fullmatch(pattern, case.name)), None)
 
 
 BUNDLE = _bundle()
+CASES = [] if BUNDLE is None else BUNDLE.cases
 
 
-@pytest.mark.parametrize("batch", [] if BUNDLE is None else list(batches(BUNDLE.cases)), ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if lacking(case)], ids=lambda case: case.name)
+def test_says_what_the_runtime_lacks(case: Bundled, gpu: Any, tmp_path: Path) -> None:
+    found = lacking(case)
+    assert found is not None
+    ability, words = found
+    for is_dynamic in (False, True) if case.dynamic_inputs else (False,):
+        batch = Batch((case,), case.precision, is_dynamic)
+        if getattr(find_runtime("tensorrt"), ability):
+            assert list(_wrong(batch, gpu, tmp_path)) == []
+            continue
+        with pytest.raises(BuildError, match=words):
+            _run(batch, gpu, tmp_path)
+        gpu.note(f"{_label(batch, case)} refused: {words}")
+
+
+@pytest.mark.parametrize("batch", list(batches([case for case in CASES if not lacking(case)])), ids=str)
 def test_gives_the_published_outputs(batch: Batch, gpu: Any, tmp_path: Path) -> None:
     wrong = list(_wrong(batch, gpu, tmp_path))
     assert not wrong, "\n".join(wrong)
@@ -76,20 +129,20 @@ def _wrong(batch: Batch, gpu: Any, folder: Path) -> Iterator[str]:
         outputs = _run(batch, gpu, folder)
     except (TrtdslError, RuntimeError, ValueError) as error:
         if len(batch.cases) == 1:
-            line = f"{_label(batch, batch.cases[0])} {' '.join(str(error).split())[:300]}"
+            line = f"{_label(batch, batch.cases[0])} {' '.join(str(error).split())[:500]}"
             gpu.note(line)
-            if not any(words in line for words in LACKING):
-                yield line
+            yield line
             return
+        gpu.note(f"{batch} is built in halves: {' '.join(str(error).split())[:200]}")
         middle = len(batch.cases) // 2
         for half in (batch.cases[:middle], batch.cases[middle:]):
-            yield from _wrong(Batch(half, batch.precision, batch.is_dynamic), gpu, folder)
+            yield from _wrong(replace(batch, cases=half), gpu, folder)
         return
     for case in batch.cases:
         error = _error(case, outputs)
         line = f"{_label(batch, case)} {error:.1e}"
         gpu.note(line)
-        if not error <= TOLERANCE[batch.precision] + 2 * case.published_error:
+        if not error <= batch.tolerance + 2 * case.published_error:
             yield line
 
 
@@ -103,7 +156,7 @@ def _run(batch: Batch, gpu: Any, folder: Path) -> dict[str, Any]:
     network = trtdsl.load(path, precision=batch.precision)
     plan = build(network.typed, find_runtime("tensorrt"), OPTIONS, Diagnostics())
     engine = gpu.runtime.deserialize_cuda_engine(bytes(plan))
-    outputs: dict[str, Any] = device.run(gpu.trt, engine, BUNDLE.feeds(batch.cases))
+    outputs: dict[str, Any] = device.run(gpu.trt, engine, BUNDLE.feeds(batch.cases), gpu.log)
     return outputs
 
 

@@ -205,6 +205,10 @@ class Case:
 
     def graph(self) -> Graph:
         """The typed graph, ready to emit. Raises NetworkError where infer refuses the case."""
+        return assign_types(self.untyped())
+
+    def untyped(self, impl: str = "native") -> Graph:
+        """The graph as infer leaves it. Raises NetworkError where it refuses the case."""
         op = self.op
         span = _span(self.id)
         outputs = tuple(f"{op.kind}:{port}" if port else op.kind for port in op.output_names)
@@ -217,6 +221,7 @@ class Case:
             weights={name: _weight(array) for name, array in self.weight_arrays().items()},
             precision=self.precision,
             explicit=self.explicit,
+            impl=impl,
         )
         graph = Graph(
             name="case",
@@ -225,7 +230,7 @@ class Case:
             outputs=tuple(GraphOutput(f"out {name}", name, None, span) for name in outputs),
             dims=self.dims,
         )
-        return assign_types(infer(graph, Diagnostics()))
+        return infer(graph, Diagnostics())
 
 
 def cases(pattern: str = "*") -> Iterator[Case]:

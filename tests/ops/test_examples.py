@@ -14,7 +14,7 @@ from trtdsl.ops import CATALOGUE
 from trtdsl.targets.runtime import Runtime
 
 OPS = {kind: op for kind, op in CATALOGUE.items() if kind == op.kind}
-NOT_IN_RTX = {"nms": "no kernel", "non_zero": "no kernel", "roi_align": "plugin"}
+NOT_IN_RTX = {"nms": "no kernel", "non_zero": "no kernel", "roi_align": "plugin", "plugin": "has no plugins"}
 """Ops that RTX lacks, and a word of its refusal."""
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.control.test_networks import loaded
 from tests.ops.harness import Case, cases
 from trtdsl.graph import Graph, Layer
 from trtdsl.targets.network import LayerNet, Lowering, NetworkState
+from trtdsl.targets.plugins import SettledPlugin
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import DataType
 from trtdsl.weights import Weight
@@ -141,10 +142,12 @@ class Declared:
     def no_weights(self, dtype: DataType) -> Any:
         return Symbol("no weights")
 
-    def plugin(self, name: str, version: str, fields: Mapping[str, int | float], label: str) -> Any:
-        declared = self.declared["plugins"][f"{name} {version}"]
-        given = {key: "FLOAT32" if isinstance(value, float) else "INT32" for key, value in fields.items()}
-        assert given == declared, f"{name} has the fields {declared}"
+    def plugin(self, plugin: SettledPlugin, label: str) -> Any:
+        if plugin.is_bundled:
+            return Symbol(label)
+        declared = self.declared["plugins"][f"{plugin.name} {plugin.version}"]
+        given = {field.name: field.type.trt_name for field in plugin.fields}
+        assert given == declared, f"{plugin.name} has the fields {declared}"
         return Symbol(label)
 
     def data_type(self, dtype: DataType) -> Any:
@@ -186,7 +189,7 @@ def _lower(case: Case, declared: dict[str, Any], runtime: Runtime) -> bool:
     graph = case.graph()
     if {tensor.dtype for tensor in graph.types.values()} - runtime.dtypes:
         return False
-    if case.op.plugin and runtime.is_rtx:
+    if case.op.built_on and runtime.is_rtx:
         return False
     if case.op.kind in ("nms", "non_zero") and not runtime.has_data_dependent_sizes:
         return False

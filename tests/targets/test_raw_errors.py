@@ -158,7 +158,7 @@ def text_at(diagnostic: Diagnostic) -> str:
 UNCHECKED = [
     ("{op: trt.loop}", "unknown-op", "a loop is written `op: loop`"),
     ("{op: trt.input}", "unknown-op", "the network's inputs stand under `inputs`"),
-    ("{op: trt.plugin_v2}", "unknown-op", "it takes a plugin, an object that YAML cannot hold"),
+    ("{op: trt.plugin_v2}", "unknown-op", "a plugin is written `op: plugin`"),
     ("{op: trt.Softmax}", "unknown-op", None),
     ("{op: trt.fill, shape: [2], args: {op: LINSPACE}}", "shape", "`outputs: {shape: […], dtype: …}`"),
     ("{op: trt.softmax, outputs: {shape: [M]}}", "parameter-value", None),

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trtdsl.targets.runtime import Runtime
-from trtdsl.targets.weak_typing import weak_typing
+from trtdsl.targets.weak_typing import WeakTyping
 
 
 class DataType(Enum):
@@ -42,11 +41,18 @@ class LayerType(Enum):
     SHAPE = auto()
     SHUFFLE = auto()
     SLICE = auto()
+    SOFTMAX = auto()
+    REDUCE = auto()
+    UNARY = auto()
     TOPK = auto()
+    QUANTIZE = auto()
+    DEQUANTIZE = auto()
+    PLUGIN_V2 = auto()
 
 
 FLOAT, HALF, INT32, BOOL = DataType.FLOAT, DataType.HALF, DataType.INT32, DataType.BOOL
-RUNTIME = Runtime("tensorrt", (8, 6, 1), SimpleNamespace(DataType=DataType, LayerType=LayerType))
+TRT = SimpleNamespace(DataType=DataType, LayerType=LayerType)
+MIXED = [FLOAT, HALF]
 
 
 @dataclass
@@ -94,7 +100,7 @@ def constrained(
     kind: LayerType, inputs: list[Tensor | None], outputs: list[Tensor], to_type: DataType | None = None
 ) -> Layer:
     """A layer of a network whose `x` is fp32 and `x/fp16` its cast."""
-    typing = weak_typing(RUNTIME)
+    typing = WeakTyping(TRT, MIXED)
     typing.constrain(Layer(LayerType.CAST, [X], [X16], HALF))
     layer = Layer(kind, inputs, outputs, to_type)
     typing.constrain(layer)
@@ -143,7 +149,7 @@ def test_precision_and_output_types(
 
 
 def test_types_are_followed_through_the_network() -> None:
-    typing = weak_typing(RUNTIME)
+    typing = WeakTyping(TRT, MIXED)
     chain = [X, X16, Tensor("a"), Tensor("b"), Tensor("b/fp32"), Tensor("c")]
     kinds = [LayerType.CAST, LayerType.CONVOLUTION, LayerType.ACTIVATION, LayerType.CAST, LayerType.ACTIVATION]
     casts = {0: HALF, 3: FLOAT}
@@ -152,6 +158,75 @@ def test_types_are_followed_through_the_network() -> None:
         typing.constrain(layer)
     assert [layer.output_types[0] for layer in layers] == [HALF, HALF, HALF, FLOAT, FLOAT]
     assert [layer.precision for layer in layers] == [None, HALF, None, None, None]
+
+
+ASKED: dict[str, tuple[LayerType, list[Tensor | None], list[Tensor], DataType | None]] = {
+    "arithmetic in fp32": (LayerType.SOFTMAX, [X], [Y], FLOAT),
+    "what was cast to fp16": (LayerType.SOFTMAX, [X16], [Y], None),
+    "what only moves elements": (LayerType.SHUFFLE, [X], [Y], None),
+    "a comparison": (LayerType.ELEMENTWISE, [X, X], [Y_BOOL], None),
+    "a product": (LayerType.MATRIX_MULTIPLY, [X, X], [Y], None),
+}
+
+
+@pytest.mark.parametrize(("kind", "inputs", "outputs", "expected"), ASKED.values(), ids=ASKED)
+def test_arithmetic_is_held_to_the_fp32_that_a_layer_asks_for(
+    kind: LayerType, inputs: list[Tensor | None], outputs: list[Tensor], expected: DataType | None
+) -> None:
+    typing = WeakTyping(TRT, MIXED)
+    typing.constrain(Layer(LayerType.CAST, [X], [X16], HALF))
+    layer = Layer(kind, inputs, outputs)
+    typing.constrain(layer, None, FLOAT)
+    assert layer.precision is expected
+
+
+def test_a_plugin_that_reads_integers_is_held_by_its_outputs() -> None:
+    typing = WeakTyping(TRT, MIXED)
+    plugin = Layer(LayerType.PLUGIN_V2, [X, N], [Tensor("made")])
+    typing.constrain(plugin, [FLOAT], FLOAT)
+    assert (plugin.precision, plugin.output_types) == (None, {0: FLOAT})
+
+
+def test_quantisation_is_left_alone_and_followed() -> None:
+    typing = WeakTyping(TRT, MIXED)
+    quantized, moved, wide, y, scale = map(Tensor, ("quantized", "moved", "wide", "y", "scale"))
+    layers = [
+        Layer(LayerType.QUANTIZE, [X, scale], [quantized]),
+        Layer(LayerType.SHUFFLE, [quantized], [moved]),
+        Layer(LayerType.DEQUANTIZE, [moved, scale], [wide]),
+        Layer(LayerType.ACTIVATION, [wide], [y]),
+    ]
+    for layer in layers:
+        typing.constrain(layer)
+    assert [layer.output_types for layer in layers] == [{}, {}, {}, {0: FLOAT}]
+
+
+PLUGINS: list[tuple[list[DataType] | None, DataType | None, DataType | None, dict[int, DataType], DataType]] = [
+    # What it computes in is known: it has no other choice, and its outputs are of that type, or of those declared.
+    (None, HALF, HALF, {0: HALF, 1: HALF}, HALF),
+    ([HALF, INT32], HALF, HALF, {0: HALF}, HALF),
+    # It takes what it is given: only those that follow are told.
+    ([FLOAT, INT32], None, None, {}, FLOAT),
+    ([HALF, INT32], None, None, {}, HALF),
+]
+
+
+@pytest.mark.parametrize(("outputs", "precision", "own", "types", "after"), PLUGINS)
+def test_plugins(
+    outputs: list[DataType] | None,
+    precision: DataType | None,
+    own: DataType | None,
+    types: dict[int, DataType],
+    after: DataType,
+) -> None:
+    typing = WeakTyping(TRT, MIXED)
+    typing.constrain(Layer(LayerType.CAST, [X], [X16], HALF))
+    plugin = Layer(LayerType.PLUGIN_V2, [X16], [Tensor("made"), Tensor("other")])
+    typing.constrain(plugin, outputs, precision)
+    assert (plugin.precision, plugin.output_types) == (own, types)
+    reader = Layer(LayerType.ACTIVATION, [plugin.outputs[0]], [Tensor("read")])
+    typing.constrain(reader)
+    assert reader.output_types == {0: after}
 
 
 class Attention:
@@ -167,7 +242,7 @@ class Attention:
 
 
 def test_types_are_followed_through_an_attention() -> None:
-    typing = weak_typing(RUNTIME)
+    typing = WeakTyping(TRT, MIXED)
     typing.constrain(Layer(LayerType.CAST, [X], [X16], HALF))
     typing.constrain(Attention())
     after = Layer(LayerType.ACTIVATION, [Y], [Tensor("z")])
