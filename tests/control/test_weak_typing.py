@@ -32,7 +32,7 @@ def test_inputs_of_layers_are_constrained_first(case: Control, tmp_path: Path) -
             inputs = re.sub(r"weights\[.*?\]\]|'[^']*'", "", match[2])
             names = set(re.findall(r"(?<![\w.])[a-zA-Z_]\w*", inputs))
             read[match[1]] = {made_by.get(name, name) for name in names} & {*made_by.values(), *read}
-        elif match := re.match(r"typing\.constrain\((layer\d+)\)", line):
+        elif match := re.match(r"typing\.constrain\((layer\d+)", line):
             assert read[match[1]] <= constrained, line
             constrained.add(match[1])
     constructs = {line.split(" = ")[0] for line in statements if re.search(r"add_(loop|if_conditional)\(\)", line)}

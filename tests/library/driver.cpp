@@ -274,7 +274,8 @@ void drive() {
 
   with("InstanceNormPad", kNone, [&](auto* plugin) {
     const auto half = desc_of(kImage, DataType::kHALF), wide = desc_of(kImage);
-    const auto channels_last = desc_of(kImage, DataType::kHALF, TensorFormat::kHWC8);
+    const auto channels_last = desc_of({2, 8, 10, 12}, DataType::kHALF, TensorFormat::kHWC8);
+    const auto odd_channels = desc_of({2, 3, 10, 12}, DataType::kHALF, TensorFormat::kHWC8);
     const auto row = desc_of({2, 3, 10}, DataType::kHALF, TensorFormat::kHWC8);
     const auto supports = [&](const char* what, const std::vector<PluginTensorDesc>& tensors) {
       say(what + version, Kind::supports(plugin, tensors) ? "yes" : "no");
@@ -283,6 +284,7 @@ void drive() {
     supports("fp16 one input", {half, half});
     supports("hwc8", {channels_last, channels_last});
     supports("hwc8 in rows", {row, row});
+    supports("hwc8 of 3 channels", {odd_channels, odd_channels});
     supports("two types", {half, wide});
     supports("two layouts", {channels_last, half, half});
     supports("three inputs", {half, half, half, half});

@@ -50,6 +50,7 @@ DRIVEN = {
     "fp16 one input": ("yes", ""),
     "hwc8": ("yes", ""),
     "hwc8 in rows": ("no", ""),
+    "hwc8 of 3 channels": ("no", ""),
     "two types": ("no", ""),
     "two layouts": ("no", ""),
     "three inputs": ("no", ""),
