@@ -44,7 +44,8 @@ def command(
     """Compile the library of plugins that comes with trtdsl.
 
     It is for the TensorRT that is installed, and networks find it by themselves. Folders (of plugin.yaml and kernels)
-    make a library of your own, which a network names under `plugins`. Needs nvcc and cmake (`pip install 'trtdsl[plugins]'` brings both) and TensorRT's headers; libraries are kept in the cache.
+    make a library of your own, which a network names under `plugins`. Needs nvcc and cmake (`pip install
+    'trtdsl[plugins]'` brings both) and TensorRT's headers; libraries are kept in the cache.
     """
     from trtdsl import library
 
