@@ -46,7 +46,7 @@ class Bundled:
     published_error: float
     """How far ONNX Runtime's outputs are from the published ones, some of which were rounded."""
     fits_fp16: bool
-    """Whether fp16 holds all numbers that go in and come out, and gives the same outputs for inputs rounded to it."""
+    """Whether fp16 holds all numbers on the way, and gives the same outputs for inputs rounded to it."""
 
 
 def write(folder: Path) -> int:
@@ -86,6 +86,7 @@ def write(folder: Path) -> int:
                 variant[0].inputs if variant else {},
                 check.compare_all(outcome.network, document, case),
                 all(map(_fits_fp16, (*document.feeds.values(), *document.weights.values(), *expected.values())))
+                and _stays_in_fp16(outcome.network, document)
                 and _bears_rounding(outcome.network, document),
             )
             cases.append(asdict(bundled))
@@ -113,6 +114,13 @@ def _bears_rounding(network: trtdsl.Network, document: Document) -> bool:
         return True
     found = check.outputs(network, replace(document, feeds=feeds))
     return all(_alike(found[name], array, document.is_unordered) for name, array in document.expected.items())
+
+
+def _stays_in_fp16(network: trtdsl.Network, document: Document) -> bool:
+    """Whether fp16 holds what every layer on the way gives."""
+    from trtdsl.running import run_in_fp32, with_every_layer
+
+    return all(map(_fits_fp16, run_in_fp32(with_every_layer(network.graph), document.feeds).values()))
 
 
 def _rounded(array: Array) -> Array:
