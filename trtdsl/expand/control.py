@@ -8,34 +8,14 @@ from typing import TYPE_CHECKING
 
 from trtdsl import nodes
 from trtdsl.errors import suggest
-from trtdsl.expand.references import Source
-from trtdsl.expand.scope import Scope, Tensors
+from trtdsl.expand.scope import LayerUse, Scope, Source, Tensors
 from trtdsl.expand.values import as_text
 from trtdsl.flat import FlatBody, FlatLayer
 from trtdsl.nodes import Key, Node, Scalar, describe
 from trtdsl.source import Origin, Span
-from trtdsl.types import DataType
 
 if TYPE_CHECKING:
     from trtdsl.expand.layers import Expander
-
-Fields = Mapping[str, Node]
-
-
-@dataclass(frozen=True)
-class Use:
-    """One use of control flow: where it stands, its name there, and what YAML says."""
-
-    scope: Scope
-    kind: str
-    name: str
-    fields: Fields
-    precision: DataType | None
-    span: Span
-
-    @property
-    def scoped(self) -> str:
-        return self.scope.prefix + self.name
 
 
 @dataclass(frozen=True)
@@ -53,9 +33,10 @@ class ControlFlow:
         self.expander = expander
         self.evaluator, self.references = expander.evaluator, expander.references
 
-    def conditional(self, use: Use, condition: Source, passed: Source | None) -> Tensors:
-        """An `if`, whose branches begin with the tensor `passed`. Raises Failed."""
-        previous = Tensors.single(passed.tensor) if passed and passed.tensor else None
+    def conditional(self, use: LayerUse) -> Tensors:
+        """An `if`: its first source is the condition, its branches begin with the second. Raises Failed."""
+        condition, passed = use.sources
+        previous = Tensors.single(passed.tensor) if passed.tensor else None
         scopes, layers = {}, {}
         before = len(self.references.names.tensors)
         for branch in ("then", "else"):
@@ -72,7 +53,9 @@ class ControlFlow:
         parameters: dict[str, Node] = {"outputs": _words([port for port, _ in ports], self._place(use, "outputs"))}
         return self._add(use, [condition], parameters, bodies, [port for port, _ in ports])
 
-    def _branch_outputs(self, use: Use, scopes: Mapping[str, Scope]) -> Iterator[tuple[str, Mapping[str, _Result]]]:
+    def _branch_outputs(
+        self, use: LayerUse, scopes: Mapping[str, Scope]
+    ) -> Iterator[tuple[str, Mapping[str, _Result]]]:
         """What comes out of an `if`: by port, the tensor of each branch."""
         node = use.fields.get("outputs")
         if node is None:
@@ -83,7 +66,7 @@ class ControlFlow:
             chosen = entry.as_dict() if isinstance(entry, nodes.Mapping) else dict.fromkeys(scopes, entry)
             yield port, {branch: self._result(scope, chosen.get(branch), entry) for branch, scope in scopes.items()}
 
-    def loop(self, use: Use) -> Tensors:
+    def loop(self, use: LayerUse) -> Tensors:
         """A `loop`. Raises Failed."""
         scope, fields = use.scope, use.fields
         states = dict(self._tensors(use, "state"))
@@ -118,7 +101,7 @@ class ControlFlow:
         ports = [str(_value(entry, "port")) for entry in outputs.items]
         return self._add(use, sources, parameters, {"layers": body}, ports)
 
-    def _count(self, use: Use) -> tuple[list[Source], dict[str, Node]]:
+    def _count(self, use: LayerUse) -> tuple[list[Source], dict[str, Node]]:
         """The tensor that tells the number of rounds, if one does, and what the op is told of that number."""
         node = use.fields.get("count")
         value = None if node is None else self.evaluator.node(node, use.scope)
@@ -129,11 +112,11 @@ class ControlFlow:
             return [self._source(use.scope, tensor)], {"counted": Scalar(True, value.span)}
         return [], {} if value is None else {"count": value}
 
-    def _tensors(self, use: Use, key: str) -> Iterator[tuple[Key, Source]]:
+    def _tensors(self, use: LayerUse, key: str) -> Iterator[tuple[Key, Source]]:
         for name, node in self._mapping(use, key):
             yield name, self._source(use.scope, node)
 
-    def _scans(self, use: Use) -> Iterator[tuple[Key, tuple[Source, Node]]]:
+    def _scans(self, use: LayerUse) -> Iterator[tuple[Key, tuple[Source, Node]]]:
         """What is scanned by the names of the slices, with the axis as the op is told of it."""
         for name, node in self._mapping(use, "scan"):
             fields = node.as_dict() if isinstance(node, nodes.Mapping) else {"tensor": node}
@@ -141,7 +124,7 @@ class ControlFlow:
                 raise self.evaluator.error(use.scope, "missing-key", "a scan needs `tensor`", node.span)
             yield name, (self._source(use.scope, fields["tensor"]), _axis_of(node))
 
-    def _mapping(self, use: Use, key: str) -> tuple[tuple[Key, Node], ...]:
+    def _mapping(self, use: LayerUse, key: str) -> tuple[tuple[Key, Node], ...]:
         node = use.fields.get(key)
         if node is None:
             return ()
@@ -151,7 +134,7 @@ class ControlFlow:
             raise self.evaluator.error(use.scope, "value", message, node.span)
         return value.entries
 
-    def _next(self, use: Use, inner: Scope, states: list[str]) -> list[_Result]:
+    def _next(self, use: LayerUse, inner: Scope, states: list[str]) -> list[_Result]:
         """What the states become, in their order."""
         if "next" not in use.fields and len(states) == 1:
             return [self._last(use, inner, "layers")]
@@ -167,7 +150,7 @@ class ControlFlow:
                 raise self.evaluator.error(use.scope, "missing-key", message, self._place(use, "next"), hint=hint)
         return [self._result(inner, given[name][1], given[name][1]) for name in states]
 
-    def _loop_outputs(self, use: Use, inner: Scope, states: list[str]) -> tuple[nodes.Sequence, list[_Result]]:
+    def _loop_outputs(self, use: LayerUse, inner: Scope, states: list[str]) -> tuple[nodes.Sequence, list[_Result]]:
         """The outputs as the op is told of them, and the tensors that are stacked."""
         node = use.fields.get("outputs")
         place = self._place(use, "outputs")
@@ -188,7 +171,7 @@ class ControlFlow:
                 told.append(_output(port, "last", self._state(use, inner, entry, states), entry.span))
         return nodes.Sequence(tuple(told), place), stacked
 
-    def _state(self, use: Use, inner: Scope, node: Node, states: list[str]) -> int:
+    def _state(self, use: LayerUse, inner: Scope, node: Node, states: list[str]) -> int:
         name = self.evaluator.text(node, inner, "an output")
         if name in states:
             return states.index(name)
@@ -197,7 +180,7 @@ class ControlFlow:
         hint = suggest(name, states) or f"`{{stack: {name}}}` gives its values of all rounds"
         raise self.evaluator.error(use.scope, "unknown-tensor", message, node.span, hint=hint)
 
-    def _inner(self, use: Use, name: str, previous: Tensors | None) -> Scope:
+    def _inner(self, use: LayerUse, name: str, previous: Tensors | None) -> Scope:
         scope = use.scope
         return Scope(
             f"{scope.prefix}{name}.",
@@ -219,7 +202,7 @@ class ControlFlow:
         finally:
             self.expander.layers = outer
 
-    def _hide(self, use: Use, before: int) -> None:
+    def _hide(self, use: LayerUse, before: int) -> None:
         """Let nothing outside refer to what bodies hold; names that were there `before` stay."""
         names = self.references.names
         for name in list(names.tensors)[before:]:
@@ -249,7 +232,7 @@ class ControlFlow:
             )
         return text
 
-    def _last(self, use: Use, inner: Scope, key: str) -> _Result:
+    def _last(self, use: LayerUse, inner: Scope, key: str) -> _Result:
         """What the last layer of a body gives."""
         span = self._place(use, key)
         if inner.previous is None:
@@ -257,12 +240,17 @@ class ControlFlow:
             raise self.evaluator.error(use.scope, "inputs", f"`{key}` gives nothing out", span, hint=hint)
         return _Result(self.references.only(inner, inner.previous, "", span), span)
 
-    def _place(self, use: Use, key: str) -> Span:
+    def _place(self, use: LayerUse, key: str) -> Span:
         node = use.fields.get(key)
         return use.span if node is None else node.span
 
     def _add(
-        self, use: Use, sources: list[Source], parameters: Fields, bodies: Mapping[str, FlatBody], ports: list[str]
+        self,
+        use: LayerUse,
+        sources: list[Source],
+        parameters: Mapping[str, Node],
+        bodies: Mapping[str, FlatBody],
+        ports: list[str],
     ) -> Tensors:
         scope = use.scope
         tensors = [f"{use.scoped}:{port}" if port else use.scoped for port in ports]

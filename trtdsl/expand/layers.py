@@ -9,10 +9,9 @@ from typing import Any
 from trtdsl import nodes
 from trtdsl.errors import Note
 from trtdsl.expand.control import ControlFlow
-from trtdsl.expand.control import Use as ControlUse
-from trtdsl.expand.references import References, Slots, Source
+from trtdsl.expand.references import References, Slots
 from trtdsl.expand.rows import rows
-from trtdsl.expand.scope import FAILED, Names, Scope, Tensors, given_names
+from trtdsl.expand.scope import FAILED, LayerUse, Names, Scope, Source, Tensors, given_names
 from trtdsl.expand.values import PRECISION_WORDS, Evaluator, Failed
 from trtdsl.flat import FlatLayer
 from trtdsl.modules import Module
@@ -20,7 +19,6 @@ from trtdsl.names import LAYER_NAME, is_name
 from trtdsl.nodes import Node, Scalar, plain
 from trtdsl.ops.base import LAYER_KEYS, Op
 from trtdsl.source import Origin, Span, Use
-from trtdsl.types import DataType
 
 MAX_LAYERS = 1_000_000
 """The most layers and iterations that a network may expand to."""
@@ -114,7 +112,8 @@ class Expander:
             return
         name = self._name(scope, kind, fields, node.span)
         try:
-            result = self._repeated(scope, kind, name, fields, node.span)
+            sources = self.references.inputs(scope, fields.get("in"), self._slots(kind), node.span)
+            result = self._repeated(LayerUse(scope, kind, name, fields, tuple(sources), node.span))
         except Failed:
             result = FAILED
             self._declare_failed(scope, fields.get("out"))
@@ -168,93 +167,74 @@ class Expander:
             if isinstance(item, Scalar) and isinstance(item.value, str):
                 self.names.tensors.setdefault(scope.prefix + item.value, FAILED)
 
-    def _repeated(self, scope: Scope, kind: str, name: str, fields: Mapping[str, Node], span: Span) -> Tensors | None:
-        sources = self.references.inputs(scope, fields.get("in"), self._slots(kind), span)
-        if "repeat" not in fields:
-            return self._once(scope, kind, name, fields, sources, span)
-        count = self.evaluator.count(fields["repeat"], scope, "`repeat`")
-        index = self.evaluator.text(fields["index"], scope, "`index`") if "index" in fields else "i"
-        result = _passed_on(sources)
+    def _repeated(self, use: LayerUse) -> Tensors | None:
+        if "repeat" not in use.fields:
+            return self._once(use)
+        scope, name = use.scope, use.name
+        count = self.evaluator.count(use.fields["repeat"], scope, "`repeat`")
+        index = self.evaluator.text(use.fields["index"], scope, "`index`") if "index" in use.fields else "i"
+        result = use.passed_on
+        sources = use.sources
         for number in range(count):
-            self._step(scope, span)
+            self._step(scope, use.span)
             inner = replace(scope, variables={**scope.variables, index: number})
-            here = {key: node for key, node in fields.items() if key != "out" or number == count - 1}
-            self.declare(scope, f"{name}.{number}", span)
-            result = self._once(inner, kind, f"{name}.{number}", here, sources, span)
+            here = {key: node for key, node in use.fields.items() if key != "out" or number == count - 1}
+            self.declare(scope, f"{name}.{number}", use.span)
+            result = self._once(replace(use, scope=inner, name=f"{name}.{number}", fields=here, sources=sources))
             if result is not None:
                 self.names.tensors[f"{scope.prefix}{name}.{number}"] = result
                 if number < count - 1 and sources:
-                    sources[0] = Source(self.references.only(scope, result, f"{name}.{number}", span))
+                    given = self.references.only(scope, result, f"{name}.{number}", use.span)
+                    sources = (Source(given), *sources[1:])
         return result
 
-    def _once(
-        self,
-        scope: Scope,
-        kind: str,
-        name: str,
-        fields: Mapping[str, Node],
-        sources: list[Source],
-        span: Span,
-    ) -> Tensors | None:
+    def _once(self, use: LayerUse) -> Tensors | None:
+        scope, kind, fields = use.scope, use.kind, use.fields
         if "when" in fields and not self.evaluator.flag(fields["when"], scope, "`when`"):
-            passed = _passed_on(sources)
+            passed = use.passed_on
             if passed is not None and "out" in fields:
                 self._rename(scope, fields["out"], passed)
             return passed
-        precision = None
         if "precision" in fields:
-            precision = self.evaluator.word(fields["precision"], scope, "`precision`", PRECISION_WORDS)
+            word = self.evaluator.word(fields["precision"], scope, "`precision`", PRECISION_WORDS)
+            use = replace(use, precision=word)
         if kind in self.catalogue and self.catalogue[kind].bodies:
-            use = ControlUse(scope, kind, name, fields, precision, span)
-            return self.control.conditional(use, *sources) if kind == "if" else self.control.loop(use)
+            return self.control.conditional(use) if kind == "if" else self.control.loop(use)
         if kind in self.catalogue:
-            return self._op(scope, kind, name, fields, sources, precision, span)
+            return self._op(use)
         inner = Scope(
-            f"{scope.prefix}{name}.",
+            f"{use.scoped}.",
             {},
             uses=scope.uses,
-            precision=precision or scope.precision,
-            previous=_passed_on(sources),
+            precision=use.precision or scope.precision,
+            previous=use.passed_on,
         )
-        result = (
-            self._sequence(scope, inner, fields)
-            if kind == "sequence"
-            else self._module(scope, inner, self.modules[kind], fields, sources, span)
-        )
+        result = self._sequence(use, inner) if kind == "sequence" else self._module(use, inner)
         if result is not None and "out" in fields:
             self._rename(scope, fields["out"], result)
         return result
 
-    def _op(
-        self,
-        scope: Scope,
-        kind: str,
-        name: str,
-        fields: Mapping[str, Node],
-        sources: list[Source],
-        precision: DataType | None,
-        span: Span,
-    ) -> Tensors:
-        op = self.catalogue[kind]
+    def _op(self, use: LayerUse) -> Tensors:
+        scope, fields = use.scope, use.fields
+        op = self.catalogue[use.kind]
         parameters = self._parameters(scope, fields)
         impl = None
         if "impl" in fields:
             impl = self.evaluator.word(fields["impl"], scope, "`impl`", IMPLEMENTATIONS)
-        scoped = scope.prefix + name
         ports = self._ports(scope, op, parameters)
-        tensors = [f"{scoped}:{port}" if port else scoped for port in ports]
+        tensors = [f"{use.scoped}:{port}" if port else use.scoped for port in ports]
         if "out" in fields:
             tensors = self.renamed(scope, fields["out"], len(ports))
         layer = FlatLayer(
             op.kind,
-            scoped,
-            tuple([source.tensor for source in sources]),
+            use.scoped,
+            tuple([source.tensor for source in use.sources]),
             parameters,
             tuple(tensors),
-            precision,
+            use.precision,
             impl,
-            Origin(span, scope.uses),
-            tuple([source.span for source in sources]),
+            Origin(use.span, scope.uses),
+            tuple([source.span for source in use.sources]),
             scope.precision,
         )
         self.layers.append(layer)
@@ -291,30 +271,23 @@ class Expander:
             raise Failed
         return op(values).output_names
 
-    def _sequence(self, scope: Scope, inner: Scope, fields: Mapping[str, Node]) -> Tensors | None:
-        inner.variables, inner.parent = scope.variables, scope
-        layers = fields["layers"]
+    def _sequence(self, use: LayerUse, inner: Scope) -> Tensors | None:
+        inner.variables, inner.parent = use.scope.variables, use.scope
+        layers = use.fields["layers"]
         assert isinstance(layers, nodes.Sequence)
         self.nested(inner, layers.items, layers.span)
         return inner.previous
 
-    def _module(
-        self,
-        scope: Scope,
-        inner: Scope,
-        module: Module,
-        fields: Mapping[str, Node],
-        sources: list[Source],
-        span: Span,
-    ) -> Tensors | None:
-        inner.uses = (Use(module.name, span), *scope.uses)
-        inner.variables = self._arguments(scope, inner, module, fields)
+    def _module(self, use: LayerUse, inner: Scope) -> Tensors | None:
+        module = self.modules[use.kind]
+        inner.uses = (Use(module.name, use.span), *use.scope.uses)
+        inner.variables = self._arguments(use.scope, inner, module, use.fields)
         inner.inputs = {
             name: Tensors.single(source.tensor)
-            for name, source in zip(module.inputs, sources, strict=True)
+            for name, source in zip(module.inputs, use.sources, strict=True)
             if source.tensor is not None
         }
-        self.nested(inner, module.layers, span)
+        self.nested(inner, module.layers, use.span)
         if module.outputs is None:
             return inner.previous
         return Tensors(dict(self._module_outputs(inner, module.outputs)))
@@ -386,7 +359,3 @@ class Expander:
             else:
                 self.slots[kind] = Slots.of_op(kind, self.catalogue[kind])
         return self.slots[kind]
-
-
-def _passed_on(sources: Sequence[Source]) -> Tensors | None:
-    return Tensors.single(sources[0].tensor) if sources and sources[0].tensor is not None else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trtdsl import nodes
 from trtdsl.errors import suggest
-from trtdsl.expand.scope import FAILED, UNKNOWN, Names, Scope, Tensors
+from trtdsl.expand.scope import FAILED, UNKNOWN, Names, Scope, Source, Tensors
 from trtdsl.expand.values import Evaluator, Failed, as_text
 from trtdsl.nodes import Node, Scalar, describe
 from trtdsl.ops.base import Op
@@ -44,14 +44,6 @@ class Slots:
         if self.required == len(self.names):
             return "no input" if not self.names else f"{self.required} input{'s' * (self.required > 1)}"
         return f"{self.required} to {len(self.names)} inputs"
-
-
-@dataclass(frozen=True)
-class Source:
-    """An input of a layer: what it stands for, and the place that says so (None when it is the layer before)."""
-
-    tensor: str | None
-    span: Span | None = None
 
 
 class References:

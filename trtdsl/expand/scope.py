@@ -54,6 +54,37 @@ class Scope:
             scope = scope.parent
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input of a layer: what it stands for, and the place that says so (None when it is the layer before)."""
+
+    tensor: str | None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerUse:
+    """A layer as YAML writes it, once: where it stands, its name there, its keys, and the tensors that it reads."""
+
+    scope: Scope
+    kind: str
+    name: str
+    fields: Mapping[str, Node]
+    sources: tuple[Source, ...]
+    span: Span
+    precision: DataType | None = None
+
+    @property
+    def scoped(self) -> str:
+        return self.scope.prefix + self.name
+
+    @property
+    def passed_on(self) -> Tensors | None:
+        """What stands for the layer where it is left out, and what a group's first layer reads."""
+        first = self.sources[0].tensor if self.sources else None
+        return None if first is None else Tensors.single(first)
+
+
 def given_names(items: Iterable[Node]) -> Iterator[str]:
     """The names that the layers of a body are given outright, which no made-up name may take."""
     for item in items:
