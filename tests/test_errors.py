@@ -55,6 +55,23 @@ def test_only_errors_end_a_stage() -> None:
     assert str(caught.value) == "net.yaml:1:1: error[shape]: wrong"
 
 
+ALIKE = {"one": (1, 1, None), "some": (4, 4, None), "many": (20, 3, "and 17 more like it at this place")}
+
+
+@pytest.mark.parametrize(("count", "shown", "note"), ALIKE.values(), ids=ALIKE.keys())
+def test_errors_alike_at_one_place_are_counted(count: int, shown: int, note: str | None) -> None:
+    diagnostics = Diagnostics()
+    for number in range(count):
+        diagnostics.error("shape", f"layer{number} is wrong", PLACE)
+    diagnostics.error("value", "another kind", PLACE)
+    with pytest.raises(NetworkError) as caught:
+        diagnostics.end_stage()
+    alike, other = caught.value.diagnostics[:-1], caught.value.diagnostics[-1]
+    assert [entry.message for entry in alike] == [f"layer{number} is wrong" for number in range(shown)]
+    assert [entry.message for entry in alike[-1].notes] == ([note] if note else [])
+    assert other.message == "another kind"
+
+
 def test_an_exception_of_one_diagnostic() -> None:
     error = NetworkError.of("file", "gone", PLACE, hint="look")
     assert isinstance(error, TrtdslError)

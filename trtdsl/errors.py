@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NoReturn, TypeVar
 
 from trtdsl.source import Origin, Span
 
 Severity = Literal["error", "warning"]
 E = TypeVar("E", bound="TrtdslError")
+
+SHOWN_ALIKE = 3
+"""How many errors of one kind at one place are told apart: rounds and modules repeat theirs under other names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,27 @@ class Diagnostics:
     def end_stage(self) -> None:
         """Raise NetworkError when any error was reported: the next stage would only add to the confusion."""
         if self.errors:
-            raise NetworkError(self.errors)
+            raise NetworkError(abridged(self.errors))
+
+
+def abridged(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Diagnostics of which those of one kind at one place are shown a few times, and then counted."""
+    kinds = Counter(map(_kind, diagnostics))
+    seen: Counter[object] = Counter()
+    shown = []
+    for entry in diagnostics:
+        kind = _kind(entry)
+        seen[kind] += 1
+        more = kinds[kind] - SHOWN_ALIKE
+        if entry.span is None or more <= 1 or seen[kind] < SHOWN_ALIKE:
+            shown.append(entry)
+        elif seen[kind] == SHOWN_ALIKE:
+            shown.append(replace(entry, notes=(*entry.notes, Note(f"and {more} more like it at this place"))))
+    return tuple(shown)
+
+
+def _kind(diagnostic: Diagnostic) -> tuple[str, Span | None]:
+    return diagnostic.code, diagnostic.span
 
 
 class TrtdslError(Exception):
