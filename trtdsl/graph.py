@@ -52,7 +52,8 @@ class Layer:
     """One use of an op. `inputs` are names of tensors, None where an optional one is left out.
 
     `precision` is the type the layer computes in; `explicit` says that the layer itself asked for that type, not a
-    group, a pattern or the network. `spans` has the place of each parameter that YAML gives, and of each output of a
+    group, a pattern or the network. `quantized` is the type in which a quantised layer multiplies, its precision the one
+    in which it adds up and hands on. `spans` has the place of each parameter that YAML gives, and of each output of a
     body as `then:0`. `impl` is native, plugin or auto; of ops that are no plugin of their own it says whether they may
     be part of one. `bodies` are the layers inside, by the op's names for them.
     """
@@ -65,6 +66,7 @@ class Layer:
     weights: Mapping[str, Weight] = field(default_factory=dict)
     precision: DataType = DataType.FP32
     explicit: bool = False
+    quantized: DataType | None = None
     spans: Mapping[str, Span] = field(default_factory=dict)
     bodies: Mapping[str, Body] = field(default_factory=dict)
     impl: str = "native"

@@ -8,33 +8,31 @@ from dataclasses import dataclass, replace
 from trtdsl.errors import Diagnostics, used_at
 from trtdsl.fusion import fuse_norms
 from trtdsl.graph import Graph, Layer
-from trtdsl.ops.base import OpError, OpErrors, Policy
+from trtdsl.ops.base import OpError, Policy
 from trtdsl.ops.by_plugin import ByPlugin, NormBlock
 from trtdsl.types import DataType
-
-NATIVE, PLUGIN, AUTO = "native", "plugin", "auto"
 
 
 def chooses_plugins(graph: Graph) -> bool:
     """Whether any layer may become a plugin."""
-    return any(layer.impl == PLUGIN or leaves_open(layer) for layer in graph.all_layers())
+    return any(layer.impl == "plugin" or leaves_open(layer) for layer in graph.all_layers())
 
 
 def leaves_open(layer: Layer) -> bool:
     """Whether a layer becomes a plugin if that is there and takes it, and else does not."""
-    return layer.impl == AUTO and bool(layer.op.by_plugin) and not layer.op.by_plugin_if_asked
+    return layer.impl == "auto" and bool(layer.op.by_plugin) and not layer.op.by_plugin_if_asked
 
 
 def check_implementations(graph: Graph, typed: Graph, diagnostics: Diagnostics) -> None:
     """Refuse `impl: plugin` where the plugin cannot do what the layer says. Raises NetworkError."""
     former = _Former(graph, typed)
     for layer in graph.all_layers():
-        if layer.impl != PLUGIN:
+        if layer.impl != "plugin":
             continue
         try:
             former.plugin_form(layer)
         except OpError as error:
-            for one in error.errors if isinstance(error, OpErrors) else (error,):
+            for one in error.errors:
                 # Places in fields are none that YAML has here.
                 at = one.at if one.at in layer.spans else None
                 message = f"{layer.name} cannot be the plugin {layer.op.by_plugin}: {one.message}"
@@ -62,7 +60,7 @@ def implement(graph: Graph, typed: Graph, has_plugin: Callable[[str], bool]) -> 
             if layer.bodies:
                 bodies = {name: replace(body, layers=tuple(formed(body.layers))) for name, body in layer.bodies.items()}
                 yield replace(layer, bodies=bodies)
-            elif layer.impl == PLUGIN or (leaves_open(layer) and fits(layer)):
+            elif layer.impl == "plugin" or (leaves_open(layer) and fits(layer)):
                 yield former.plugin_form(layer)
             else:
                 yield layer

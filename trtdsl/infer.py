@@ -8,7 +8,7 @@ from math import prod
 
 from trtdsl.errors import Diagnostics, used_at
 from trtdsl.graph import Body, Graph, Layer
-from trtdsl.ops.base import Input, OpError, OpErrors, Policy
+from trtdsl.ops.base import Input, OpError, Policy
 from trtdsl.types import DataType, TensorType, format_shape, of_layer
 from trtdsl.weights.base import Weight, WeightSource
 from trtdsl.weights.sources import Stored
@@ -17,8 +17,8 @@ from trtdsl.weights.sources import Stored
 def infer(graph: Graph, diagnostics: Diagnostics) -> Graph:
     """The graph with `types` filled in and every weight's shape settled.
 
-    Reports every layer whose inputs, parameters or weights do not fit. A layer that reads the output of a wrong one is
-    left out, so that one mistake gives one error.
+    Reports every layer whose inputs, parameters or weights do not fit. Of a layer that reads the output of a wrong one,
+    so that one mistake gives one error, only what is wrong whatever it reads.
     """
     types: dict[str, TensorType] = {entry.name: entry.type for entry in graph.inputs}
     layers = _infer_layers(graph.layers, types, diagnostics)
@@ -30,10 +30,11 @@ def _infer_layers(layers: Iterable[Layer], types: dict[str, TensorType], diagnos
     """The layers with their weights settled, and those in bodies; the types of what they make go into `types`."""
     inferred: list[Layer] = []
     for layer in layers:
-        if any(name is not None and name not in types for name in layer.inputs):
-            continue
-        inputs = tuple(None if name is None else types[name] for name in layer.inputs)
         try:
+            if any(name is not None and name not in types for name in layer.inputs):
+                layer.op.check_parameters()
+                continue
+            inputs = tuple(None if name is None else types[name] for name in layer.inputs)
             bodies = _infer_bodies(layer, inputs, types, diagnostics)
             if any(name not in types for body in bodies.values() for name in body.outputs):
                 continue
@@ -41,7 +42,7 @@ def _infer_layers(layers: Iterable[Layer], types: dict[str, TensorType], diagnos
             outputs = infer_control(layer, inputs, types) if bodies else infer_layer(layer, inputs)
             weights = dict(_settle_weights(layer, inputs, diagnostics))
         except OpError as error:
-            for one in error.errors if isinstance(error, OpErrors) else (error,):
+            for one in error.errors:
                 diagnostics.error(
                     one.code or ("shape" if _is_about_tensors(one.at) else "parameter-value"),
                     f"{layer.name}: {one.message}",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins.real import cxx_for
 from trtdsl.errors import BuildError
 from trtdsl.library.build import LibrarySources, compile_library
 from trtdsl.library.headers import cached_headers, version_of
@@ -20,10 +21,11 @@ HEADERS = {version: cached_headers(version) for version in VERSIONS}
 
 @pytest.fixture(scope="session")
 def toolchain() -> Toolchain:
+    cxx_for("the library of plugins")
     try:
         return find_toolchain()
     except BuildError as error:
-        pytest.skip(f"plugins were NOT compiled: {error}")
+        pytest.skip(f"plugins were NOT compiled: {error.diagnostics[0].message.splitlines()[0]}")
 
 
 @pytest.fixture(scope="session")

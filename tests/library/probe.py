@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import struct
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from tests.plugins.real import cxx_for
 from trtdsl.library.generate import generate
 from trtdsl.plugins.bundled import plugins_folder
 from trtdsl.plugins.declaration import PluginDeclaration
@@ -71,9 +69,6 @@ class Probe:
     """The compiled sources of some plugins."""
 
     def __init__(self, declarations: Sequence[PluginDeclaration], folder: Path) -> None:
-        compiler = shutil.which("g++")
-        if compiler is None:
-            pytest.skip("what is generated was NOT compiled: there is no g++")
         generate(declarations, folder)
         (folder / "cuda_runtime_api.h").write_text(_CUDA)
         for one in declarations:
@@ -83,7 +78,18 @@ class Probe:
         flags = ["-std=c++17", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
         # What C++ leaves undefined ends the process.
         sanitized = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
-        command = [compiler, *flags, *sanitized, "-I", folder, "-I", root, *sources, "-o", folder / "probe.so"]
+        command = [
+            cxx_for("what is generated"),
+            *flags,
+            *sanitized,
+            "-I",
+            folder,
+            "-I",
+            root,
+            *sources,
+            "-o",
+            folder / "probe.so",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         self.library = ctypes.CDLL(str(folder / "probe.so"))

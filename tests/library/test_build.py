@@ -2,73 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
-from trtdsl.cli.plugins_build import command as build
-from trtdsl.cli.plugins_new import command as new
-from trtdsl.errors import BuildError, TrtdslError
+from trtdsl import library
+from trtdsl.cli.main import main
+from trtdsl.errors import BuildError
 from trtdsl.library.build import LibrarySources, build_library, cached_library, kept_folder, library_key
-from trtdsl.library.headers import find_headers, version_of
-from trtdsl.library.scaffold import snake_case
+from trtdsl.library.build import compile_library as compile_sources
+from trtdsl.library.scaffold import new_plugin
 from trtdsl.library.toolchain import Toolchain
 
-COMPILER = Toolchain(Path("nvcc"), "13.0", Path("/cuda"), (75, 80, 86, 87, 89, 90, 100, 103, 110, 120, 121))
-
-
-def headers(folder: Path, major: int, minor: int) -> Path:
-    folder.mkdir()
-    macros = ("NV_TENSORRT", "TRT") if major >= 10 else ("NV_TENSORRT",)
-    suffix = "_ENTERPRISE" if major >= 10 else ""
-    lines = [f"#define TRT_MAJOR{suffix} {major}\n#define TRT_MINOR{suffix} {minor}\n"] if len(macros) > 1 else []
-    if len(macros) == 1:
-        lines = [f"#define NV_TENSORRT_MAJOR {major} //!< version\n#define NV_TENSORRT_MINOR {minor}\n"]
-    (folder / "NvInferVersion.h").write_text("".join(lines))
-    (folder / "NvInfer.h").write_text("")
-    return folder
-
-
-@pytest.mark.parametrize(("major", "minor"), [(8, 6), (10, 15), (11, 1)])
-def test_headers_say_their_version(major: int, minor: int, tmp_path: Path) -> None:
-    assert version_of(headers(tmp_path / "include", major, minor)) == (major, minor)
-
-
-def test_headers_of_another_version_are_not_taken(tmp_path: Path) -> None:
-    folder = headers(tmp_path / "include", 8, 6)
-    assert find_headers((8, 6, 1), folder) == folder
-    with pytest.raises(
-        BuildError, match=r"(?s)no headers of TensorRT 10\.15; looked in.*include: those of TensorRT 8\.6"
-    ):
-        find_headers((10, 15), folder)
-
-
-def test_headers_are_looked_for_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = headers(tmp_path / "include", 7, 2)
-    monkeypatch.setenv("TENSORRT_INCLUDE_DIR", str(folder))
-    assert find_headers((7, 2)) == folder
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        ((), "75-real;80-real;86-real;89-real;90-real;100-real;120-real;120-virtual"),
-        ((90, 75), "75-real;90-real;90-virtual"),
-    ],
-    ids=["all", "some"],
-)
-def test_architectures(wanted: tuple[int, ...], expected: str) -> None:
-    assert COMPILER.architectures(wanted) == expected
-
-
-def test_an_architecture_that_the_compiler_does_not_know() -> None:
-    with pytest.raises(BuildError, match=r"nvcc 13\.0 does not compile for 70, but for 75, "):
-        COMPILER.architectures((70,))
+COMPILER = Toolchain(Path("nvcc"), "13.0", Path("/cuda"), (75, 90))
+NO_LAUNCH = "undefined reference to `trtdsl::swish::launch(trtdsl::swish::Params const&, trtdsl::Tensor const*, "
+FOLDERS = {
+    "swish": "Swish",
+    "double_swish": "DoubleSwish",
+    "my-plugin": "Swoosh",
+    "double": "Swoosh",
+    "common": "Swoosh",
+    "another": "Swish",
+    "other/swish": "Swoosh",
+}
+REFUSED = {
+    "a kernel": ("x * factor", "x * factr", 'kernel.cu(10): error: identifier "factr" is undefined'),
+    "a header": (
+        "common/elementwise.cuh",
+        "common/nothing.cuh",
+        "kernel.cu:3:10: fatal error: common/nothing.cuh: No such",
+    ),
+    "the linker": ("cudaError_t launch(", "cudaError_t start(", NO_LAUNCH),
+}
+"""What of a kernel is replaced by what, and the complaint."""
 
 
 def test_the_key_has_all_that_changes_a_library(tmp_path: Path) -> None:
-    new_plugin(tmp_path, "Swish")
+    new_plugin("Swish", tmp_path)
     sources = LibrarySources.of([tmp_path / "swish"])
     keys = {
         library_key(sources, (8, 6), COMPILER, "90"),
@@ -81,37 +53,31 @@ def test_the_key_has_all_that_changes_a_library(tmp_path: Path) -> None:
     assert len(keys) == 5
 
 
-def new_plugin(folder: Path, name: str) -> None:
-    result = CliRunner().invoke(new, [name, "--into", str(folder)])
-    assert result.exit_code == 0, result.output
+def test_sources_in_folders_of_a_plugin_change_its_library(tmp_path: Path) -> None:
+    new_plugin("Swish", tmp_path)
+    detail = tmp_path / "swish" / "detail" / "table.cuh"
+    detail.parent.mkdir()
+    keys = set()
+    for text in ("1", "2"):
+        detail.write_text(text)
+        keys.add(library_key(LibrarySources.of([tmp_path / "swish"]), (8, 6), COMPILER, "90"))
+    assert len(keys) == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "folder"), [("Swish", "swish"), ("InstanceNormPad", "instance_norm_pad"), ("ROIAlign", "roi_align")]
-)
-def test_folders_of_new_plugins(name: str, folder: str) -> None:
-    assert snake_case(name) == folder
-
-
-def test_a_name_that_is_taken_or_none(tmp_path: Path) -> None:
-    new_plugin(tmp_path, "Swish")
-    for name, said in (("Swish", "is there already"), ("1st", "is no name for a plugin")):
-        with pytest.raises(BuildError, match=said):
-            CliRunner().invoke(new, [name, "--into", str(tmp_path)], catch_exceptions=False)
-
-
-def test_what_the_compiler_refuses_is_shown(
-    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRTDSL_CACHE_DIR", str(tmp_path / "cache"))
-    new_plugin(tmp_path, "Swish")
+@pytest.mark.parametrize(("right", "wrong", "complaint"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_is_shown(right: str, wrong: str, complaint: str, tmp_path: Path, toolchain: Toolchain) -> None:
+    new_plugin("Swish", tmp_path)
     kernel = tmp_path / "swish" / "kernel.cu"
-    kernel.write_text(kernel.read_text().replace("x * factor", "x * factr"))
-    with pytest.raises(
-        BuildError, match=r"(?s)not compiled:.*kernel\.cu\(10\): error: identifier \"factr\" is undefined"
-    ):
-        build_library(LibrarySources.of([kernel.parent]), (8, 6), headers(tmp_path / "include", 8, 6), toolchain)
-    assert not (tmp_path / "cache" / "plugins").exists()
+    kernel.write_text(kernel.read_text().replace(right, wrong))
+    sources = LibrarySources.of([kernel.parent])
+    with pytest.raises(BuildError) as caught:
+        compile_sources(sources, None, toolchain, toolchain.architectures((90,)), tmp_path / "scratch")
+    [problem] = caught.value.diagnostics
+    lines = problem.message.splitlines()
+    assert lines[0] == "the library of plugins was not compiled:"
+    # The complaint comes first, but for a line that says where; nothing of what build tools say of their own.
+    assert any(complaint in line for line in lines[1:3]), problem.message
+    assert not any("FAILED" in line or " -o " in line for line in lines), problem.message
 
 
 def test_a_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +105,67 @@ def test_a_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(compiled) == 3
 
 
-def test_a_folder_without_a_statement(tmp_path: Path) -> None:
-    with pytest.raises(TrtdslError, match=r"has no plugin\.yaml"):
-        CliRunner().invoke(build, ["--tensorrt-version", "8.6", str(tmp_path)], catch_exceptions=False)
+def test_folders_that_make_no_library(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for path, name in FOLDERS.items():
+        folder = tmp_path / path
+        folder.mkdir(parents=True)
+        statement = "help: .\ninputs: {x: {}}\noutputs: {y: {shape: x}}\nformats: [[fp32, linear]]\n"
+        (folder / "plugin.yaml").write_text(f"plugin: {name}\n{statement}")
+    cases = {
+        "empty has no plugin.yaml": ["empty"],
+        "my-plugin: the folder's name is a namespace in C++, made of letters": ["my-plugin"],
+        "double: the folder's name is a namespace in C++, and `double` a word of that": ["double"],
+        "common: `common` holds what all plugins share": ["common"],
+        "two of these plugins, or their folders, are called Swish": ["swish", "another"],
+        "two of these plugins, or their folders, are called swish": ["swish", "other/swish"],
+    }
+    for said, folders in cases.items():
+        with pytest.raises(BuildError, match=re.escape(said)):
+            LibrarySources.of([tmp_path / folder for folder in folders])
+    assert LibrarySources.of([tmp_path / "swish", tmp_path / "double_swish"]).name == "swish"
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plugin's folder, and a compiler that writes a file."""
+    import trtdsl.library.build as module
+
+    def compile_library(sources: LibrarySources, *_: object) -> tuple[Path, ...]:
+        made = tmp_path / f"lib{sources.name}.so"
+        made.write_bytes(b"library")
+        return (made,)
+
+    monkeypatch.setenv("TRTDSL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "compile_library", compile_library)
+    monkeypatch.setattr(library, "find_toolchain", lambda: COMPILER)
+    monkeypatch.setattr(library, "find_headers", lambda *_: tmp_path)
+    new_plugin("Swish", tmp_path)
+    return tmp_path / "swish"
+
+
+def built(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["plugins", "build", "--tensorrt-version", "8.6", *map(str, arguments)])
+
+
+def test_a_library_of_ones_own_is_written_into_its_folder(written: Path) -> None:
+    done = built(written)
+    assert done.output == f"compiling with nvcc 13.0 …\n{written / 'libswish.so'}: Swish, for TensorRT 8.6\n"
+    assert (written / "libswish.so").read_bytes() == b"library"
+    output = written.parent / "elsewhere.so"
+    assert built(written, "-o", output).output == f"{output}: Swish, for TensorRT 8.6 (was there)\n"
+    assert output.read_bytes() == b"library"
+
+
+def test_places_that_cannot_be_written(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_the_way = written / "kernel.cu"
+    output = in_the_way / "lib.so"
+    refused = built(written, "-o", output)
+    assert refused.exit_code == 1
+    assert str(in_the_way) in refused.output
+    assert "compiling" not in refused.output
+    monkeypatch.setenv("TRTDSL_CACHE_DIR", str(in_the_way / "cache"))
+    refused = built(written)
+    assert refused.exit_code == 1
+    assert str(in_the_way / "cache") in refused.output
+    assert "compiling" not in refused.output

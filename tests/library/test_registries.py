@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.library.conftest import HEADERS, VERSIONS
-from tests.plugins.real import ECHO, environment_of, libraries_of, run_python
+from tests.plugins.real import ECHO, cxx_for, environment_of, libraries_of, run_python
 from trtdsl.plugins.bundled import bundled_plugins
 
 HERE = Path(__file__).parent
@@ -170,11 +170,15 @@ for library in sys.argv[1:]:
 
 
 def driver_for(version: tuple[int, int], folder: Path) -> Path:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("driver.cpp was NOT compiled: there is no g++")
     headers = ["-isystem", str(HEADERS[version]), "-I", str(ECHO / "cuda")]
-    command = [compiler, "-std=c++17", *headers, "-Wno-deprecated-declarations", str(HERE / "driver.cpp"), "-ldl"]
+    command = [
+        cxx_for("driver.cpp"),
+        "-std=c++17",
+        *headers,
+        "-Wno-deprecated-declarations",
+        str(HERE / "driver.cpp"),
+        "-ldl",
+    ]
     done = subprocess.run([*command, "-o", folder / "driver"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "driver"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.targets.test_bindings import NAMED
+from trtdsl.library.toolchain import find_cxx
 
 ROOT = Path(__file__).parents[2]
 ECHO = Path(__file__).parent / "echo"
@@ -54,12 +54,17 @@ def run_python(version: str, program: str, *arguments: str | Path, given: str = 
     return done.stdout
 
 
+def cxx_for(what: str) -> Path:
+    """The C++ compiler; skips the test where there is none."""
+    compiler = find_cxx()
+    if compiler is None:
+        pytest.skip(f"{what} was NOT compiled: there is no C++ compiler")
+    return compiler
+
+
 def compiled(source: Path, output: Path, *options: str) -> Path:
     """A shared library; skips the test where there is no compiler."""
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip(f"{source.name} was NOT compiled: there is no g++")
-    command = [compiler, "-std=c++17", "-O1", "-shared", "-fPIC", str(source), *options, "-o", str(output)]
+    command = [cxx_for(source.name), "-std=c++17", "-O1", "-shared", "-fPIC", str(source), *options, "-o", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return output

@@ -147,6 +147,19 @@ def test_all_fields_that_are_wrong_are_told_at_once(tmp_path: Path) -> None:
     assert len(caught.value.diagnostics) == 3
 
 
+def test_fields_are_told_of_layers_behind_a_wrong_one_too(tmp_path: Path) -> None:
+    layers = (
+        "{op: plugin, name: a, plugin: ReflectPad, in: i, fields: {paddings: [1, 2, 3, 4]}}\n"
+        "  - {op: plugin, name: b, plugin: LeakyReLU, fields: {negSlope: many}}\n"
+        "  - {op: plugin, name: c, plugin: ReflectPad, fields: {paddings: [9, 9, 9, 9]}}\n"
+        "  - {op: plugin, name: d, plugin: Theirs, fields: {any: many}}\n"
+        "  - {op: plugin, name: e, plugin: Mish, fields: {slope: 1}}"
+    )
+    with pytest.raises(NetworkError) as caught:
+        trtdsl.load(network(tmp_path, layers))
+    assert [error.message[:2] for error in caught.value.diagnostics] == ["a:", "b:", "e:"]
+
+
 def test_expanding_keeps_plugins(tmp_path: Path) -> None:
     fields = "fields: [{name: a, type: int8, value: 3}, {type: fp32, value: [1.5]}]"
     head = "plugins: {libraries: [lib/libmine.so, /opt/libother.so]}\n"

@@ -23,7 +23,7 @@ class PluginsGroup(Group):
     cls=PluginsGroup,
     subcommands={
         "list": "List plugins, or show the fields of one; what is done when no command is named.",
-        "build": "Compile the library of plugins that comes with trtdsl.",
+        "build": "Compile the library of plugins that comes with trtdsl, or one of your own.",
         "new": "Write a folder in which a new plugin begins.",
     },
     examples=[

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from trtdsl.plugins.fields import FieldDeclaration
     from trtdsl.plugins.registry import Creator
 
+_NOT_COMPILED = "trtdsl's own plugins are not compiled for this TensorRT: `trtdsl plugins build` does that"
+
 
 @click.command(
     "list",
@@ -67,7 +69,7 @@ def command(name: str | None, runtime: str, libraries: tuple[Path, ...], as_json
     elif name is None:
         click.echo("\n".join(_listing(creators, list(declared.values()))))
     else:
-        click.echo("\n\n".join(_details(creators or [], list(declared.values()))))
+        click.echo("\n\n".join(_details(creators, list(declared.values()))))
 
 
 def _creators(runtime: str, libraries: Sequence[Path]) -> list[Creator] | None:
@@ -99,6 +101,8 @@ def _unknown(name: str, creators: Sequence[Creator]) -> TrtdslError:
 
 
 def _listing(creators: Sequence[Creator] | None, declared: Sequence[PluginDeclaration]) -> Iterator[str]:
+    from trtdsl.plugins.declaration import NAMESPACE
+
     rows = [["plugin", "version", "kind", "namespace", "from", "fields"]]
     if creators is None:
         rows = [["plugin", "fields"]]
@@ -112,13 +116,15 @@ def _listing(creators: Sequence[Creator] | None, declared: Sequence[PluginDeclar
         rows.append([creator.name, creator.version, creator.kind, namespace, library, _short(fields)])
     yield table(rows)
     yield plural(len(creators), "creator")
+    if all(creator.namespace != NAMESPACE for creator in creators):
+        yield _NOT_COMPILED
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _details(creators: Sequence[Creator], declared: Sequence[PluginDeclaration]) -> Iterator[str]:
+def _details(creators: Sequence[Creator] | None, declared: Sequence[PluginDeclaration]) -> Iterator[str]:
     for plugin in declared:
         rows = [row for field in plugin.fields for row in _declared_field(field)]
         inputs = ", ".join(entry.name + (" (optional)" if entry.optional else "") for entry in plugin.inputs)
@@ -127,7 +133,9 @@ def _details(creators: Sequence[Creator], declared: Sequence[PluginDeclaration])
         block = [click.style(plugin.name, bold=True) + " (comes with trtdsl)", plugin.help, f"inputs   {inputs}"]
         block += [f"outputs  {outputs}", f"formats  {', '.join(formats)}"]
         yield "\n".join([*block, *([table(rows, indent="  ")] if rows else ["it has no fields"])])
-    for creator in creators:
+    if declared and creators == []:
+        yield _NOT_COMPILED
+    for creator in creators or ():
         head = click.style(str(creator), bold=True) + f" ({creator.kind}, {creator.library or 'TensorRT'})"
         rows = [(field.name, _told(field)) for field in creator.fields()]
         yield "\n".join([head, table(rows, indent="  ") if rows else "it declares no fields"])

@@ -17,8 +17,8 @@ from trtdsl.cli.options import Command, color_option
 def command(name: str, into: Path) -> None:
     """Write a folder in which a new plugin begins.
 
-    In it are plugin.yaml, a kernel, and a network that uses the plugin. It compiles as it is, by `trtdsl plugins build
-    FOLDER`. docs/plugins.md says what comes next.
+    In it are plugin.yaml, a kernel, a network that uses the plugin, and a test, which passes as it is. `trtdsl plugins
+    build FOLDER` compiles it. docs/plugins.md says what comes next.
     """
     from trtdsl.library import new_plugin
 

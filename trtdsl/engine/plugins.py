@@ -8,6 +8,8 @@ from typing import Any
 
 from trtdsl.engine.files import sha256_of
 from trtdsl.errors import Diagnostic, EngineFileError
+from trtdsl.plugins.bundled import bundled_plugins
+from trtdsl.plugins.declaration import NAMESPACE
 from trtdsl.plugins.libraries import LibraryError, load_library
 from trtdsl.plugins.registry import Registry, register_own_plugins
 from trtdsl.targets.runtime import Runtime
@@ -57,7 +59,10 @@ def _find(library: Mapping[str, Any], places: Iterable[Path]) -> Path:
             f"{what}, and {found[0]} is not the one that it was built with (their hashes differ)",
             "build the engine again, or give the library that it was built with",
         )
-    raise LibraryError(f"{what}, which is not there", "put it beside the engine")
+    hint = "put it beside the engine, or say where it is: `--plugins`, or `plugins` of trtdsl.Engine"
+    if any(plugin["name"] in bundled_plugins() and plugin["namespace"] == NAMESPACE for plugin in library["plugins"]):
+        hint += "; it is trtdsl's own, which `trtdsl plugins build` compiles"
+    raise LibraryError(f"{what}, which is not there", hint)
 
 
 def _unregistered(

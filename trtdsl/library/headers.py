@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
 import os
-import posixpath
 import re
 import tempfile
 import urllib.error
@@ -29,7 +29,7 @@ _PUBLIC = "https://raw.githubusercontent.com/NVIDIA/TensorRT/v{tag}/include/{nam
 _VERSION_HEADER = "NvInferVersion.h"
 _ROOTS = (_VERSION_HEADER, "NvInfer.h", "NvInferPlugin.h")
 """Headers that are fetched, with all those of the repository that they include."""
-_INCLUDE = re.compile(r'^\s*#\s*include\s+"([\w./]+)"', re.MULTILINE)
+_INCLUDE = re.compile(r'^\s*#\s*include\s+"([\w/]+\.h)"', re.MULTILINE)
 _VERSION = re.compile(r"^#define (?:NV_TENSORRT|TRT)_(MAJOR|MINOR)(?:_ENTERPRISE)? (\d+)", re.MULTILINE)
 _TIMEOUT = 60
 
@@ -93,8 +93,8 @@ def download_headers(version: Sequence[int]) -> Path:
             return _fetch(tag, target, version)
         except urllib.error.HTTPError as error:
             problems.append(f"{error.url}: {error.code} {error.reason}")
-        except urllib.error.URLError as error:
-            problems.append(f"{_PUBLIC.format(tag=tag, name=_VERSION_HEADER)}: {error.reason}")
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            problems.append(f"{_PUBLIC.format(tag=tag, name='')}: {getattr(error, 'reason', None) or repr(error)}")
             break  # it is no better at another tag
     message = f"the headers of TensorRT {_dotted(version)} were not fetched:"
     hint = f"`--headers FOLDER` or ${VARIABLE} says where they are"
@@ -117,8 +117,8 @@ def _fetch(tag: str, target: Path, version: Sequence[int]) -> Path:
             content = _get(_PUBLIC.format(tag=tag, name=name))
             (made / name).parent.mkdir(parents=True, exist_ok=True)
             (made / name).write_bytes(content)
-            included = _INCLUDE.findall(content.decode(errors="replace"))
-            wanted += [one for one in dict.fromkeys(_beside(name, other) for other in included) if one not in wanted]
+            included = dict.fromkeys(_INCLUDE.findall(content.decode(errors="replace")))
+            wanted += [other for other in included if other not in wanted]
         found = version_of(made)
         if found != tuple(version[:2]):
             message = f"the headers at tag v{tag} are of TensorRT {_dotted(found) if found else 'no version'}"
@@ -130,11 +130,6 @@ def _fetch(tag: str, target: Path, version: Sequence[int]) -> Path:
                 message = f"{target} is in the way of the headers: {reason_of(error)}"
                 raise BuildError.of("plugin-headers", message) from None
     return target
-
-
-def _beside(name: str, included: str) -> str:
-    """Where a header is that another one includes: their names are unique, and only `impl/` is a folder of its own."""
-    return posixpath.normpath(included if "/" in included else posixpath.join("", included)) if name else included
 
 
 def _get(url: str) -> bytes:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from trtdsl.engine.files import Staged
 from trtdsl.errors import BuildError
+from trtdsl.library.build import folder_problem
+from trtdsl.plugins.bundled import bundled_plugins
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -48,28 +50,76 @@ cudaError_t launch(const Params& params, const Tensor* inputs, const Tensor* out
 
 _NET = """\
 trtdsl: 1
-name: {folder}
 dims: {{N: [1, 4, 8]}}
-inputs: {{x: [N, 8, 32, 32]}}
-plugins: {{libraries: [lib{folder}_plugins.so]}}
+inputs: {{x: [N, 8, 33, 17]}}
+plugins: {{libraries: [lib{folder}.so]}}
 layers:
-  - {{op: plugin, plugin: {name}, namespace: trtdsl, fields: {{factor: 2.0}}}}
+  - {{op: plugin, plugin: {name}, fields: {{factor: 2.0}}}}
 """
+
+_TEST = '''\
+"""{name} compiles, networks take it, and on a GPU it gives what it should."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import trtdsl
+from trtdsl import library
+from trtdsl.cli.main import main
+from trtdsl.targets.gpu import has_gpu
+
+FOLDER = Path(__file__).parent
+
+
+def expected(x):
+    return x * 2.0
+
+
+def test_it_compiles(tmp_path):
+    compiler = library.find_toolchain()
+    sources = library.LibrarySources.of([FOLDER])
+    oldest = compiler.architectures(compiler.known[:1])
+    [kernels] = library.compile_library(sources, None, compiler, oldest, tmp_path)
+    assert kernels.is_file()
+
+
+def test_networks_take_it():
+    network = trtdsl.load(FOLDER / "net.yaml")
+    assert [str(network.typed.types[output.tensor]) for output in network.typed.outputs] == ["fp32[N, 8, 33, 17]"]
+
+
+def test_numbers():
+    pytest.importorskip("tensorrt", reason="numbers were NOT compared: there is no TensorRT")
+    if not has_gpu():
+        pytest.skip("numbers were NOT compared: there is no GPU")
+    main(["plugins", "build", str(FOLDER)], standalone_mode=False)
+    x = np.random.default_rng(0).standard_normal((4, 8, 33, 17), dtype=np.float32)
+    [y] = trtdsl.load(FOLDER / "net.yaml").run({{"x": x}}, runtime="tensorrt").values()
+    np.testing.assert_allclose(y, expected(x), rtol=1e-5, atol=1e-6)
+'''
 
 
 def new_plugin(name: str, into: Path) -> tuple[Path, ...]:
-    """Write plugin.yaml, kernel.cu and net.yaml, a network that uses it, into a new folder; gives the files.
+    """Write plugin.yaml, kernel.cu, a network that uses it and a test into a new folder; gives the files.
 
-    The folder is called as the plugin, in snake case. Raises BuildError for a name that C++ cannot have, or a folder
-    that is there; OSError.
+    The folder is called as the plugin, in snake case. Raises BuildError for a name that C++ cannot have or that a
+    bundled plugin has, or a folder that is there; OSError.
     """
     if not _NAME.fullmatch(name):
         raise BuildError.of("plugin-build", f"`{name}` is no name for a plugin", hint="letters, digits and _: `Swish`")
     folder = into / snake_case(name)
+    if problem := folder_problem(folder.name):
+        raise BuildError.of("plugin-build", f"`{name}` is no name for a plugin: {problem}")
+    if name in bundled_plugins():
+        raise BuildError.of(
+            "plugin-build", f"{name} comes with trtdsl, and two plugins of one name cannot be told apart"
+        )
     if folder.exists():
         raise BuildError.of("plugin-build", f"{folder} is there already")
     folder.mkdir(parents=True)
-    texts = {"plugin.yaml": _YAML, "kernel.cu": _KERNEL, "net.yaml": _NET}
+    texts = {"plugin.yaml": _YAML, "kernel.cu": _KERNEL, "net.yaml": _NET, f"test_{folder.name}.py": _TEST}
     with Staged() as staged:
         for file, text in texts.items():
             staged.write(folder / file, text.format(name=name, folder=folder.name).encode())

@@ -1,4 +1,4 @@
-"""What compiles plugins: CUDA's compiler, out of a toolkit or of NVIDIA's packages on PyPI, and CMake."""
+"""What compiles plugins: CUDA's compiler, of a toolkit or of NVIDIA's packages on PyPI, a C++ compiler, and CMake."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from trtdsl.errors import BuildError
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 """The compute capabilities that libraries are compiled for, where the compiler knows them."""
-INSTALL = "pip install 'trtdsl[plugins]' brings one, and needs no root"
+_TOOLKIT = Path("/usr/local/cuda")
+INSTALL = "pip install 'trtdsl[plugins]' brings what compiles plugins, and needs no root"
 
 
 @dataclass(frozen=True)
@@ -44,29 +46,36 @@ class Toolchain:
 def find_toolchain() -> Toolchain:
     """The compiler that $CUDACXX or $CUDA_HOME names, that of the Python packages, on PATH, or in /usr/local/cuda.
 
-    Raises BuildError.
+    Raises BuildError that lists where was looked.
     """
+    looked = []
     for nvcc in _places():
-        if not nvcc.is_file():
-            continue
-        version = re.search(r"release (\d+\.\d+)", _output(nvcc, "--version"))
-        known = re.findall(r"compute_(\d+)\b", _output(nvcc, "--list-gpu-arch"))
-        if version is not None and known:
-            return Toolchain(nvcc, version[1], nvcc.parents[1], tuple(sorted(map(int, known))))
-    raise BuildError.of("plugin-build", "there is no CUDA compiler (nvcc) to compile plugins with", hint=INSTALL)
+        if (found := _toolchain(nvcc)) is not None:
+            return found
+        looked.append(f"{nvcc}: {'it does not run' if nvcc.is_file() else 'not there'}")
+    message = "\n  ".join(["there is no CUDA compiler (nvcc) to compile plugins with; looked for", *looked])
+    raise BuildError.of("plugin-build", message, hint=INSTALL)
+
+
+def _toolchain(nvcc: Path) -> Toolchain | None:
+    version = re.search(r"release (\d+\.\d+)", _output(nvcc, "--version"))
+    known = re.findall(r"compute_(\d+)\b", _output(nvcc, "--list-gpu-arch"))
+    if version is None or not known:
+        return None
+    return Toolchain(nvcc, version[1], nvcc.parents[1], tuple(sorted(map(int, known))))
 
 
 def _places() -> Iterator[Path]:
     if named := os.environ.get("CUDACXX"):
-        yield Path(named)
+        yield Path(shutil.which(named) or named)
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         if root := os.environ.get(variable):
             yield Path(root) / "bin" / "nvcc"
-    packages = Path(sysconfig.get_path("purelib")) / "nvidia"
-    yield from sorted(packages.glob("cu*/bin/nvcc"), reverse=True)
+    for folder in sys.path:
+        yield from sorted((Path(folder) / "nvidia").glob("cu*/bin/nvcc"), reverse=True)
     if found := shutil.which("nvcc"):
         yield Path(found).resolve()
-    yield Path("/usr/local/cuda/bin/nvcc")
+    yield _TOOLKIT / "bin" / "nvcc"
 
 
 def _output(program: Path, *arguments: str) -> str:
@@ -76,15 +85,15 @@ def _output(program: Path, *arguments: str) -> str:
         return ""
 
 
-def find_program(name: str) -> str:
-    """The path of a program, beside this Python or on PATH. Raises BuildError."""
+def find_cxx() -> Path | None:
+    """The C++ compiler that $CXX names, or else one on PATH; nvcc compiles with it what is not for the GPU."""
+    for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
+        if name and (found := shutil.which(name)):
+            return Path(found)
+    return None
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program, beside this Python or on PATH."""
     beside = Path(sysconfig.get_path("scripts")) / name
-    found = str(beside) if beside.is_file() else shutil.which(name)
-    if found is None:
-        raise BuildError.of("plugin-build", f"there is no {name} to compile plugins with", hint=INSTALL)
-    return found
-
-
-def has_program(name: str) -> bool:
-    """Whether `find_program` finds it."""
-    return (Path(sysconfig.get_path("scripts")) / name).is_file() or shutil.which(name) is not None
+    return str(beside) if beside.is_file() else shutil.which(name)

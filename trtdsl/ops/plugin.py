@@ -139,6 +139,10 @@ class PluginLayer(Op):
             spans |= _field_places(f"fields.{index}", entry)
         return spans
 
+    def check_parameters(self) -> None:
+        if self.declaration is not None:
+            settle_bundled(self.declaration, self.fields)
+
     def infer(self, *inputs: TensorType | None) -> tuple[TensorType, ...]:
         self._check_shape_inputs(inputs)
         declaration = self.declaration

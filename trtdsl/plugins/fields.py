@@ -135,15 +135,6 @@ class Field:
         """How many elements there are: the characters of a text, one for each dims."""
         return len(self.elements.encode()) if isinstance(self.elements, str) else len(self.elements)
 
-    def as_plain(self) -> dict[str, Any]:
-        """The type and the value as manifests and scripts have them."""
-        value = self.elements if isinstance(self.elements, str) else [_plain(entry) for entry in self.elements]
-        return {"type": str(self.type), "value": value}
-
-
-def _plain(entry: Any) -> Any:
-    return list(entry) if isinstance(entry, tuple) else entry
-
 
 def coerce(value: object, declared: FieldDeclaration) -> Elements:
     """The elements of what YAML gives for a field. Raises FieldError."""

@@ -164,10 +164,8 @@ class _Settling:
     def _unknown(self, given: GivenField) -> None:
         listing = f"it has {', '.join(self.declared)}"
         hint = suggest(given.name, self.declared)
-        name = f"a field `{given.name}`" if given.name else "a field without a name"
-        message = (
-            f"there is no {name.removeprefix('a ')}; {listing}" if hint else f"there is no {name.removeprefix('a ')}"
-        )
+        message = "there is no " + (f"field `{given.name}`" if given.name else "field without a name")
+        message += f"; {listing}" if hint else ""
         self.problem(message, f"{given.place}.key", hint or listing)
 
     def refuse_repeats(self, given: Sequence[GivenField]) -> None:

@@ -37,14 +37,18 @@ _KEYS = ("plugin", "help", "fields", "inputs", "outputs", "formats", "requires")
 _NEEDED = ("plugin", "help", "inputs", "outputs", "formats")
 _FIELD_KEYS = ("type", "length", "default", "minimum", "maximum", "above", "below", "choices", "memory", "help")
 _BOUNDS = ("minimum", "maximum", "above", "below")
-_RESERVED = frozenset(
+CPP_WORDS = frozenset(
     """
     alignas alignof and asm auto bitand bitor bool break case catch char class compl const constexpr continue decltype
     default delete do double else enum explicit export extern false float for friend goto if inline int long mutable
     namespace new noexcept not nullptr operator or private protected public register requires return short signed sizeof
     static struct switch template this throw true try typedef typeid typename union unsigned using virtual void volatile
-    while xor null min max abs round floor ceil sqrt len enumerate zip range sum
+    while xor
     """.split()  # noqa: SIM905
+)
+"""What C++ keeps for itself."""
+_RESERVED = CPP_WORDS.union(
+    "null min max abs round floor ceil sqrt len int float enumerate zip range sum".split()  # noqa: SIM905
 )
 """Words of C++ and of expressions, of which a field or a tensor cannot have the name."""
 _EXPRESSIBLE = (
