@@ -7,7 +7,7 @@
 namespace trtdsl {
 
 constexpr int kHwc8Threads = 512;
-constexpr int kHwc8Packs = 0;  // in registers
+constexpr int kHwc8Packs = 8;  // in registers
 constexpr size_t kHwc8Workspace = size_t{2} * kMostGridBlocks * 64 * sizeof(float2);
 
 template <typename Team, int kVectors, bool kFramed>
@@ -15,8 +15,8 @@ cudaError_t launch_hwc8_team(const Hwc8Arguments& tensors, const NormArguments& 
                              const typename Team::Memory& memory, const Device& device, const TeamLaunch& how,
                              cudaStream_t stream) {
   static_assert(sizeof(Hwc8Shared<kHwc8Threads, kVectors>) + 2048 < kReservedShared, "left for it");
-  return launch_team<&norm_hwc8_kernel<Team, kHwc8Packs, kHwc8Threads, kVectors, 1, kFramed>>(device, how, stream, tensors, norm,
-                                                                                 frame, memory);
+  return launch_team<&norm_hwc8_kernel<Team, kHwc8Packs, kHwc8Threads, kVectors, 1, kFramed>>(
+      device, how, stream, tensors, norm, frame, memory);
 }
 
 // Blocks take kVectors vectors of their pixels.
@@ -62,9 +62,10 @@ template <bool kFramed>
 cudaError_t launch_hwc8(Hwc8Arguments tensors, int samples, const NormArguments& norm, const Frame& frame,
                         const Device& device, void* workspace, cudaStream_t stream) {
   tensors.vectors = ceil_divide(norm.channels, 8);
-  if (tensors.vectors > 4) return launch_hwc8_groups<8, kFramed>(tensors, samples, norm, frame, device, workspace, stream);
-  if (tensors.vectors > 1) return launch_hwc8_groups<4, kFramed>(tensors, samples, norm, frame, device, workspace, stream);
-  return launch_hwc8_groups<1, kFramed>(tensors, samples, norm, frame, device, workspace, stream);
+  const auto launch_groups = tensors.vectors > 4   ? &launch_hwc8_groups<8, kFramed>
+                             : tensors.vectors > 1 ? &launch_hwc8_groups<4, kFramed>
+                                                   : &launch_hwc8_groups<1, kFramed>;
+  return launch_groups(tensors, samples, norm, frame, device, workspace, stream);
 }
 
 }  // namespace trtdsl

@@ -20,8 +20,8 @@ struct NormParameters {
 
 namespace detail {
 
-// What kernels index with 32 bits.
-constexpr int64_t kMostIndices = INT32_MAX - 65536;
+// What kernels index with 32 bits, with room for a step of all threads at once; the plugins' `requires` say it too.
+constexpr int64_t kMostIndices = INT32_MAX - (1 << 20);
 
 template <typename T, bool kFramed>
 cudaError_t launch_linear(const NormArguments& norm, const Frame& frame, const Device& device, const Tensor& x,
@@ -36,15 +36,22 @@ cudaError_t launch_linear(const NormArguments& norm, const Frame& frame, const D
   return LinearNorm<T, kFramed>(tensors, norm, frame, device, workspace, stream).launch();
 }
 
+}  // namespace detail
+
+// Without a frame, y is as large as x and there is no residual. One with a frame is of images only.
 template <bool kFramed>
 cudaError_t launch_norm(const NormParameters& parameters, const Frame& frame, const Tensor& x, const void* residual,
                         const Tensor& y, void* workspace, cudaStream_t stream) {
+  if (kFramed && x.rank != 4) return cudaErrorInvalidValue;
   if (x.volume() == 0) return cudaSuccess;
   const int64_t size = x.volume() / x.dims[0] / x.dims[1];
   const int64_t vectors = ceil_divide<int64_t>(x.dims[1], 8);
   const bool is_hwc8 = x.layout == Layout::kHWC8;
-  const int64_t out_size = kFramed ? int64_t{frame.out_height()} * frame.out_width() : size;
-  if (std::max(size, out_size) * (is_hwc8 ? vectors : 1) > kMostIndices || x.dims[0] * vectors > kMostIndices)
+  int64_t largest = size;
+  if constexpr (kFramed)
+    largest = std::max({size, int64_t{frame.out_height()} * frame.out_width(),
+                        int64_t{frame.residual_height} * frame.residual_width});
+  if (largest * (is_hwc8 ? vectors : 1) > detail::kMostIndices || x.dims[0] * vectors > detail::kMostIndices)
     return cudaErrorInvalidValue;
   NormArguments norm{};
   norm.scale = parameters.scale;
@@ -69,28 +76,11 @@ cudaError_t launch_norm(const NormParameters& parameters, const Frame& frame, co
   if (is_hwc8) return cudaErrorInvalidValue;
   switch (x.dtype) {
     case DataType::kFloat32:
-      return launch_linear<float, kFramed>(norm, frame, device, x, residual, y, workspace, stream);
+      return detail::launch_linear<float, kFramed>(norm, frame, device, x, residual, y, workspace, stream);
     case DataType::kFloat16:
-      return launch_linear<__half, kFramed>(norm, frame, device, x, residual, y, workspace, stream);
+      return detail::launch_linear<__half, kFramed>(norm, frame, device, x, residual, y, workspace, stream);
     default: return cudaErrorInvalidValue;
   }
-}
-
-}  // namespace detail
-
-inline cudaError_t launch_norm(const NormParameters& parameters, const Tensor& x, const Tensor& y, void* workspace,
-                               cudaStream_t stream) {
-  return detail::launch_norm<false>(parameters, Frame{}, x, nullptr, y, workspace, stream);
-}
-
-// `around_residual` is what lies around the part of it that is added.
-inline cudaError_t launch_norm_pad(const NormParameters& parameters, const Borders& padding, PadMode mode,
-                                   const Borders& around_residual, const Tensor& x, const Tensor& residual,
-                                   const Tensor& y, void* workspace, cudaStream_t stream) {
-  if (x.rank != 4) return cudaErrorInvalidValue;
-  if (x.volume() == 0) return cudaSuccess;
-  const Frame frame(static_cast<int>(x.dims[2]), static_cast<int>(x.dims[3]), padding, mode, around_residual);
-  return detail::launch_norm<true>(parameters, frame, x, residual.data, y, workspace, stream);
 }
 
 }  // namespace trtdsl

@@ -1,5 +1,5 @@
-// Normalises instances that lie one behind the other: a team of blocks takes an instance, keeps on chip what fits there,
-// and reads that once.
+// Normalises instances that lie one behind the other: a team of blocks takes an instance, keeps on chip what fits
+// there, and reads that once.
 #pragma once
 
 #include "common/async_copy.cuh"
@@ -41,6 +41,24 @@ struct Span {
     return at < end ? at : -1;
   }
 };
+
+// kTogether: y is at a pack's boundary.
+template <bool kTogether, typename T, int kElements>
+__device__ __forceinline__ void write(T* y, const Pack<T, kElements>& pack, const Affine& affine,
+                                      const NormArguments& norm) {
+  float values[kElements];
+  unpack(pack, values);
+#pragma unroll
+  for (float& value : values) value = affine(value);
+  activate(norm, values);
+  const Pack<T, kElements> result = pack_of<T>(values);
+  if constexpr (kTogether) {
+    store<Cache::kKeep>(reinterpret_cast<Pack<T, kElements>*>(y), result);
+  } else {
+#pragma unroll
+    for (int j = 0; j < kElements; ++j) y[j] = result.values[j];
+  }
+}
 
 // A thread's packs: the first kPacks are kept in registers, the next `in_shared` in shared memory, the others are read
 // again. From one to the next there are kThreads packs in either memory.
@@ -97,6 +115,23 @@ struct ThreadPacks {
     if (count > 0) moments.mean += own_shift - shift;
     return moments;
   }
+
+  // Writes them all, normalised. kTogether: `y`, where the first goes, is at a pack's boundary.
+  template <bool kTogether>
+  __device__ __forceinline__ void finish(T* y, const Affine& affine, const NormArguments& norm) const {
+    const auto finish_one = [&](const P& pack, int i) {
+      write<kTogether>(y + i * (kThreads * kElements), pack, affine, norm);
+    };
+#pragma unroll
+    for (int i = 0; i < kPacks; ++i) {
+      if (i < count) finish_one(registers[i], i);
+    }
+    // From the end on: what was not kept on chip is still in the cache.
+#pragma unroll 4
+    for (int i = count - 1; i >= kPacks + in_shared; --i) finish_one(load<Cache::kKeep>(global + i * kThreads), i);
+#pragma unroll 4
+    for (int i = 0; i < in_shared; ++i) finish_one(shared[i * kThreads], kPacks + i);
+  }
 };
 
 // The moments of all threads of all blocks; everyone gets the same.
@@ -118,23 +153,6 @@ __device__ __forceinline__ Moments merge_team(Team& team, Moments moments) {
   moments = lane < team.blocks() ? team.published(lane, 0) : Moments{0.0f, 0.0f, 0.0f};
   for (int block = lane + 32; block < team.blocks(); block += 32) moments = merge(moments, team.published(block, 0));
   return merge_lanes<32>(moments);
-}
-
-template <typename T, int kElements>
-__device__ __forceinline__ void write(T* y, const Pack<T, kElements>& pack, const Affine& affine,
-                                      const NormArguments& norm, bool together) {
-  float values[kElements];
-  unpack(pack, values);
-#pragma unroll
-  for (float& value : values) value = affine(value);
-  activate(norm, values);
-  const Pack<T, kElements> result = pack_of<T>(values);
-  if (together) {
-    store<Cache::kKeep>(reinterpret_cast<Pack<T, kElements>*>(y), result);
-  } else {
-#pragma unroll
-    for (int j = 0; j < kElements; ++j) y[j] = result.values[j];
-  }
 }
 
 // One plane of the result.
@@ -181,6 +199,21 @@ struct Plane {
       target[column] = result(row, residual_row, shown_index(column, frame.width, frame.left, frame.mode));
     }
   }
+
+  // A block writes its rows, [first, last) of `kept`, and its part of those above and below, which show rows of `x`
+  // that may be another's.
+  template <int kThreads, typename Team>
+  __device__ __forceinline__ void write_rows(const Team& team, int first, int last, const T* kept, const T* x) const {
+    constexpr int kWarps = kThreads / 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    for (int row = first + warp; row < last; row += kWarps)
+      write_row(row + frame.top, row, kept + row * frame.width);
+    for (int i = team.rank() * kWarps + warp; i < frame.top + frame.bottom; i += team.blocks() * kWarps) {
+      const int place = i < frame.top ? i : i + frame.height;
+      const int row = shown_index(place, frame.height, frame.top, frame.mode);
+      write_row(place, row, x + row * frame.width);
+    }
+  }
 };
 
 template <typename T, typename Team, int kPacks, int kThreads, int kMinBlocks, bool kFramed>
@@ -195,6 +228,7 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(kThreads, kMinBlocks
     for (int turn = 0; turn < tensors.turns; ++turn) {
       const int64_t unit = turn * team.count() + team.index();
       const bool is_idle = unit >= tensors.units;
+      const int channel = static_cast<int>(unit) % norm.channels;
       const int64_t start = is_idle ? 0 : unit * norm.size;
       const int lead = static_cast<int>(reinterpret_cast<uintptr_t>(tensors.x + start) / sizeof(T) % kElements);
       const T* x = tensors.x + (start - lead);
@@ -230,21 +264,13 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(kThreads, kMinBlocks
       }
       moments = merge_team<kThreads>(team, moments);
       if (is_idle) continue;
-      const Affine affine = make_affine(norm, moments, shift, norm.scale || norm.bias ? static_cast<int>(unit % norm.channels) : 0);
+      const Affine affine = make_affine(norm, moments, shift, channel);
       if constexpr (kFramed) {
         const Plane<T> plane{tensors.y + unit * frame.out_height() * frame.out_width(),
                              tensors.residual ? tensors.residual + unit * frame.residual_height * frame.residual_width
                                               : nullptr,
                              affine, norm, frame};
-        constexpr int kWarps = kThreads / 32;
-        const int warp = static_cast<int>(threadIdx.x) / 32;
-        for (int row = first_row + warp; row < last_row; row += kWarps)
-          plane.write_row(row + frame.top, row, (all_kept ? kept : x) + lead + row * frame.width);
-        for (int i = team.rank() * kWarps + warp; i < frame.top + frame.bottom; i += team.blocks() * kWarps) {
-          const int place = i < frame.top ? i : i + frame.height;
-          const int row = shown_index(place, frame.height, frame.top, frame.mode);
-          plane.write_row(place, row, x + lead + row * frame.width);
-        }
+        plane.template write_rows<kThreads>(team, first_row, last_row, (all_kept ? kept : x) + lead, x + lead);
         __syncthreads();  // before the next instance is read to where this one is kept
       } else {
         T* y = tensors.y + (start - lead);
@@ -253,19 +279,13 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(kThreads, kMinBlocks
           activate(norm, value);
           y[edge] = from_float<T>(value[0]);
         }
-        const auto finish = [&](const P& pack, int i) {
-          write(y + (first + i * kThreads) * kElements, pack, affine, norm, tensors.alike);
-        };
-#pragma unroll
-        for (int i = 0; i < kPacks; ++i) {
-          if (i < packs.count) finish(packs.registers[i], i);
+        T* first_y = y + int64_t{first} * kElements;
+        // Asked once here, since asking for each pack costs a twentieth of the time.
+        if (tensors.alike) {
+          packs.template finish<true>(first_y, affine, norm);
+        } else {
+          packs.template finish<false>(first_y, affine, norm);
         }
-        // From the end on: what was not kept on chip is still in the cache.
-#pragma unroll 4
-        for (int i = packs.count - 1; i >= kPacks + packs.in_shared; --i)
-          finish(load<Cache::kKeep>(packs.global + i * kThreads), i);
-#pragma unroll 4
-        for (int i = 0; i < packs.in_shared; ++i) finish(packs.shared[i * kThreads], kPacks + i);
       }
     }
   }

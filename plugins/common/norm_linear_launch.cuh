@@ -20,7 +20,7 @@ class LinearNorm {
       : tensors_(tensors), norm_(norm), frame_(frame), device_(device), workspace_(workspace), stream_(stream) {}
 
   cudaError_t launch() {
-    tensors_.alike = is_aligned(reinterpret_cast<const char*>(tensors_.x) - reinterpret_cast<uintptr_t>(tensors_.y), 16);
+    tensors_.alike = (reinterpret_cast<uintptr_t>(tensors_.x) - reinterpret_cast<uintptr_t>(tensors_.y)) % 16 == 0;
     if constexpr (!kFramed) {
       if (packs_of(1) <= 32 * kFew) return launch_cluster<1, kFew, 32, 16>();
       if (packs_of(1) <= 128 * kFew) return launch_cluster<1, kFew, 128, 4>();
@@ -30,7 +30,8 @@ class LinearNorm {
     while (cluster < 16 && int64_t{tensors_.units} * cluster < device_.processors &&
            packs_of(2 * cluster) >= kLeastShare)
       cluster *= 2;
-    for (; cluster > 0 && packs_of(cluster) <= kMost * kThreads + most_packs(device_, kThreads) * kThreads; cluster /= 2) {
+    const int64_t room = int64_t{kMost + most_packs(device_, kThreads)} * kThreads;
+    for (; cluster > 0 && packs_of(cluster) <= room; cluster /= 2) {
       bool done = false;
       switch (cluster) {
         case 16: done = try_cluster<16>(); break;

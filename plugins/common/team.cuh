@@ -115,7 +115,9 @@ class GridTeam {
   __device__ __forceinline__ void prepare() { turn_ ^= 1; }
   __device__ __forceinline__ void publish(int part, const Part& value) { *place(rank(), part) = value; }
   __device__ __forceinline__ void arrive() { token_ = cooperative_groups::this_grid().barrier_arrive(); }
-  __device__ __forceinline__ void wait() { cooperative_groups::this_grid().barrier_wait(static_cast<unsigned&&>(token_)); }
+  __device__ __forceinline__ void wait() {
+    cooperative_groups::this_grid().barrier_wait(static_cast<unsigned&&>(token_));
+  }
 
   // From the L2 cache, which all blocks share.
   __device__ __forceinline__ Part published(int block, int part) const {

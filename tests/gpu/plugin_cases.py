@@ -43,14 +43,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Large:
-    """A kernel whose output has more than 2^31 elements; where it is `refused`, in these words."""
+    """A kernel whose output has more than 2^31 elements, or in one instance as many as it may."""
 
     plugin: str
     fields: Mapping[str, Any]
     shape: tuple[int, ...]
     reference: Callable[..., torch.Tensor] = field(repr=False)
     """Of any part of the batch."""
-    refused: str | None = None
+    layout: str = "linear"
+    others: tuple[tuple[int, ...], ...] = ()
+    """The shapes of further inputs."""
 
 
 def _elementwise(plugin: str, reference: Callable[..., torch.Tensor], **fields: Any) -> Iterator[Case]:
@@ -184,22 +186,44 @@ CASES: tuple[Case, ...] = (
 )
 
 _FLAT = (5, 429_496_731)
+_SIDES = {"paddings": [1, 1, 1, 1]}
+_PADDED = {**_SIDES, "mode": "reflect", "residualPaddings": [1, 1, 1, 1]}
+_LARGE_IMAGES = (("linear", (3, 11, 8100, 8100)), ("hwc8", (3, 16, 8100, 5700)))
 LARGE: tuple[Large, ...] = (
     Large("LeakyReLU", {"negSlope": SLOPE}, _FLAT, _leaky),
     Large("Mish", {}, _FLAT, functional.mish),
     Large("HardSwish", {}, _FLAT, functional.hardswish),
     Large("ReflectPad", {"paddings": [9, 7, 3, 3]}, (3, 6, 10920, 10920), _padded([9, 7, 3, 3], "reflect")),
-    Large("InstanceNorm", {}, (3, 11, 8100, 8100), _norm({})),
-    Large(
-        "InstanceNormPad",
-        {"paddings": [1, 1, 1, 1]},
-        (3, 11, 8100, 8100),
-        _norm_and_pad({"paddings": [1, 1, 1, 1], "mode": "reflect"}),
-    ),
+    Large("InstanceNorm", {}, (1, 1, 46329, 46329), _norm({})),
     Large("Upsample", {"scaleFactor": 2, "mode": "bilinear"}, (3, 11, 4050, 4050), _resized(2, "bilinear", False)),
+    *(
+        large
+        for layout, shape in _LARGE_IMAGES
+        for large in (
+            Large("InstanceNorm", {}, shape, _norm({}), layout),
+            Large("InstanceNormPad", _SIDES, shape, _norm_and_pad({**_SIDES, "mode": "reflect"}), layout),
+            Large(
+                "InstanceNormPad",
+                _PADDED,
+                shape,
+                _norm_and_pad(_PADDED),
+                layout,
+                ((*shape[:2], shape[2] + 2, shape[3] + 2),),
+            ),
+        )
+    ),
+    Large("ReflectPad", _SIDES, (3, 16, 8100, 5700), _padded([1, 1, 1, 1], "reflect"), "hwc8"),
+    Large("Upsample", {"scaleFactor": 2}, (3, 16, 4050, 2850), _resized(2, "nearest", False), "hwc8"),
 )
 
-_SIDES = {"paddings": [1, 1, 1, 1]}
+REFUSED_AT_LAUNCH: tuple[tuple[str, Mapping[str, Any], tuple[int, ...], str], ...] = (
+    ("InstanceNorm", {}, (70_000, 70_000, 1), "linear"),
+    ("InstanceNorm", {}, (1, 16, 46_000, 46_000), "hwc8"),
+    ("InstanceNormPad", _SIDES, (1, 16, 46_000, 46_000), "hwc8"),
+    ("ReflectPad", _SIDES, (1, 16, 46_000, 46_000), "hwc8"),
+    ("Upsample", {"scaleFactor": 2}, (1, 16, 23_000, 23_000), "hwc8"),
+)
+
 REFUSED: tuple[tuple[str, Mapping[str, Any], tuple[tuple[int, ...], ...], str], ...] = (
     ("ReflectPad", {"paddings": [7, 0, 0, 0]}, ((1, 3, 9, 7),), "fewer columns"),
     ("ReflectPad", {"paddings": [0, 7, 0, 0]}, ((1, 3, 9, 7),), "fewer columns"),
@@ -213,7 +237,9 @@ REFUSED: tuple[tuple[str, Mapping[str, Any], tuple[tuple[int, ...], ...], str], 
     ("Upsample", {"scaleFactor": 1024}, ((1, 1, 64, 64),), "2147483647"),
     ("InstanceNorm", {"scale": [1.0, 2.0]}, ((1, 3, 9, 7),), "scale has one number per channel"),
     ("InstanceNorm", {"bias": [1.0, 2.0]}, ((1, 3, 9, 7),), "bias has one number per channel"),
+    ("InstanceNorm", {}, ((1, 1, 46330, 46330),), "2146435071"),
     ("InstanceNormPad", {"paddings": [0, 7, 0, 0]}, ((1, 3, 9, 7),), "fewer columns"),
+    ("InstanceNormPad", _SIDES, ((1, 1, 46328, 46328),), "2146435071"),
     ("InstanceNormPad", _SIDES, ((1, 3, 9, 7), (1, 3, 11, 9)), "height and width"),
     ("InstanceNormPad", _SIDES, ((1, 3, 9, 7), (1, 4, 9, 7)), "batch and channels"),
 )

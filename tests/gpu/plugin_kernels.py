@@ -9,6 +9,7 @@ import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,9 @@ class Stored:
     layout: str = "linear"
 
     @classmethod
-    def of(cls, x: torch.Tensor, layout: str) -> Stored:
-        """The channels that only fill up are NaN, so that a kernel that reads them shows it."""
-        stored = cls.empty(tuple(x.shape), x.dtype, layout)
+    def of(cls, x: torch.Tensor, layout: str, filling: float = math.nan) -> Stored:
+        """The channels that only fill up are NaN unless said, so that a kernel that reads them shows it."""
+        stored = cls.empty(tuple(x.shape), x.dtype, layout, filling)
         if layout == "hwc8":
             stored.data[..., : x.shape[1]] = x.permute(0, 2, 3, 1)
         else:
@@ -67,8 +68,8 @@ class Stored:
         return stored
 
     @classmethod
-    def empty(cls, shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Stored:
-        return cls(torch.full(stored_shape(shape, layout), math.nan, dtype=dtype, device="cuda"), shape, layout)
+    def empty(cls, shape: tuple[int, ...], dtype: torch.dtype, layout: str, filling: float = math.nan) -> Stored:
+        return cls(torch.full(stored_shape(shape, layout), filling, dtype=dtype, device="cuda"), shape, layout)
 
     def logical(self) -> torch.Tensor:
         """[batch, channels, height, width]."""
@@ -89,6 +90,20 @@ def stored_shape(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
 
 class Refused(Exception):
     """The kernel's own check said no."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Launches a kernel, each time it is called, on PyTorch's current stream."""
+
+    plugin: str
+    start: Callable[[ctypes.c_void_p], int]
+    kept: tuple[Any, ...]
+    """What the arguments of `start` point to: they are addresses, and memory that nobody keeps is soon another's."""
+
+    def __call__(self) -> None:
+        if error := self.start(ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)):
+            raise RuntimeError(f"{self.plugin}: CUDA error {error}")
 
 
 class Kernel:
@@ -125,20 +140,13 @@ class Kernel:
         found = self.declaration.output_shapes(self._variables(shapes))
         return [tuple(dim.value for dim in shape) for shape in found.values()]
 
-    def bound(self, inputs: Sequence[Stored | None], outputs: Sequence[Stored]) -> Callable[[], None]:
-        """A function that launches it on PyTorch's current stream; it keeps what it needs."""
+    def bound(self, inputs: Sequence[Stored | None], outputs: Sequence[Stored]) -> Launch:
+        """With all that a launch needs."""
         ins, outs = self._all(inputs), (_Tensor * len(outputs))(*[output.described() for output in outputs])
         params = ctypes.byref(self._params)
-        size = self._workspace_size(params, ins, outs)
-        workspace = torch.empty(size, dtype=torch.uint8, device="cuda")
-
-        def launch() -> None:
-            stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
-            error = self._launch(params, ins, outs, ctypes.c_void_p(workspace.data_ptr()), stream)
-            if error:
-                raise RuntimeError(f"{self.declaration.name}: CUDA error {error}")
-
-        return launch
+        workspace = torch.empty(self._workspace_size(params, ins, outs), dtype=torch.uint8, device="cuda")
+        start = partial(self._launch, params, ins, outs, ctypes.c_void_p(workspace.data_ptr()))
+        return Launch(self.declaration.name, start, (self, *inputs, *outputs, workspace))
 
     def run(self, inputs: Sequence[torch.Tensor | None], layout: str = "linear") -> list[Stored]:
         """The outputs for these inputs, which are brought into the layout."""

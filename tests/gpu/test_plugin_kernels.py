@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import os
-import zlib
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,43 +21,28 @@ if not torch.cuda.is_available():
 if "TRTDSL_KERNELS" not in os.environ:
     pytest.skip("TRTDSL_KERNELS names no library of kernels", allow_module_level=True)
 
-from plugin_cases import CASES, LARGE, REFUSED, Case, Large  # noqa: E402
+from plugin_cases import CASES, LARGE, LARGE_IMAGES, REFUSED, REFUSED_AT_LAUNCH, Case, Large  # noqa: E402
 from plugin_kernels import Kernels, Refused, Stored, stored_shape  # noqa: E402
+from plugin_numbers import TOLERANCES, VARIANTS, bits, error, make_inputs  # noqa: E402
 
 from trtdsl.plugins.bundled import bundled_plugins  # noqa: E402
 
 if TYPE_CHECKING:
     from plugin_kernels import Kernel
 
-TOLERANCES = {torch.float32: 1e-5, torch.float16: 2e-3}
-SMALLEST = {torch.float32: 1e-37, torch.float16: 6e-8}
-"""Nearer to zero, numbers have fewer digits."""
-SPECIALS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e4, -1e4, -20.0, 20.0, -88.0, -60.0, 1e-7, -1e-7, 5e-8)
-VARIANTS = {"fp32": (torch.float32, "linear"), "fp16": (torch.float16, "linear"), "hwc8": (torch.float16, "hwc8")}
 GUARD = 64
 """Elements before and after an output that have to stay as they are."""
 
 GROUPS: dict[str, list[Case]] = {}
 for _case in CASES:
     GROUPS.setdefault(f"{_case.plugin}-{'x'.join(map(str, _case.shape)) or 'scalar'}", []).append(_case)
-FIRST = {case.plugin: case for case in reversed([case for case in CASES if case.shape == (2, 5, 33, 17)])}
+SMALL = (2, 5, 33, 17)
+FIRST = {case.plugin: case for case in reversed([case for case in CASES if case.shape == SMALL])}
 
 
 @pytest.fixture(scope="module")
 def kernels() -> Kernels:
     return Kernels(Path(os.environ["TRTDSL_KERNELS"]))
-
-
-def make_inputs(case: Case, dtype: Any) -> list[Any]:
-    generator = torch.Generator("cuda").manual_seed(zlib.crc32(f"{case.plugin}{case.shape}{case.fields}".encode()))
-    inputs = []
-    for shape in (case.shape, *case.others):
-        x = case.spread * torch.randn(shape, device="cuda", generator=generator) + case.centre
-        if case.specials:
-            flat = x.view(-1)[: len(SPECIALS)]
-            flat.copy_(torch.tensor(SPECIALS[: flat.numel()], device="cuda"))
-        inputs.append(x.to(dtype))
-    return inputs
 
 
 def run_twice(kernel: Kernel, inputs: list[Any], layout: str) -> Any:
@@ -72,32 +59,6 @@ def run_twice(kernel: Kernel, inputs: list[Any], layout: str) -> Any:
         outputs.append(output.logical())
     assert torch.equal(*map(bits, outputs)), "a second run gave something else"
     return outputs[0]
-
-
-def bits(x: Any) -> Any:
-    """The elements as whole numbers, of which NaN equals itself."""
-    return x.contiguous().reshape(-1).view(torch.int32 if x.dtype == torch.float32 else torch.int16)
-
-
-def error(actual: Any, expected: Any, *, each: bool) -> float:
-    """How far an output is off, over the largest magnitude expected, or `each` element over its own.
-
-    Infinite where NaN and infinities are not where they should be.
-    """
-    smallest = SMALLEST[actual.dtype]
-    # What fp16 cannot hold is infinite in either.
-    expected = torch.where(expected.to(actual.dtype).isinf(), expected.to(actual.dtype).double(), expected.double())
-    actual = actual.double()
-    finite = expected.isfinite() & actual.isfinite()
-    if actual.shape != expected.shape or not torch.allclose(actual[~finite], expected[~finite], equal_nan=True):
-        return math.inf
-    actual, expected = actual[finite], expected[finite]
-    if not expected.numel():
-        return 0.0
-    difference, magnitude = (actual - expected).abs(), expected.abs()
-    if each:
-        return float(((difference - smallest).clamp(min=0) / magnitude.clamp(min=smallest)).max())
-    return float(difference.max() / magnitude.max().clamp(min=smallest))
 
 
 def test_every_plugin_has_cases() -> None:
@@ -119,31 +80,49 @@ def test_as_pytorch(kernels: Kernels, group: str, variant: str) -> None:
         assert error(actual, expected, each=case.each) <= tolerance, case
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("shape", [SMALL, *LARGE_IMAGES], ids=str)
 @pytest.mark.parametrize("plugin", FIRST)
-def test_another_stream_and_a_graph(kernels: Kernels, plugin: str) -> None:
-    case = FIRST[plugin]
-    inputs = make_inputs(case, torch.float32)
-    kernel = kernels.make(plugin, **case.fields)
-    expected = kernel.run(inputs)[0].data
-    stored = [Stored.of(x, "linear") for x in inputs]
-    output = Stored.empty(tuple(expected.shape), torch.float32, "linear")
-    launch = kernel.bound(stored, [output])
-    stream = torch.cuda.Stream()
-    torch.cuda.synchronize()
-    with torch.cuda.stream(stream):
-        launch()
-    stream.synchronize()
-    assert torch.equal(bits(output.data), bits(expected))
+def test_another_stream_and_a_graph(kernels: Kernels, plugin: str, shape: tuple[int, ...], variant: str) -> None:
+    dtype, layout = VARIANTS[variant]
+    cases = [case for case in CASES if case.plugin == plugin and case.shape == shape]
+    for case in {id(case): case for case in (cases[0], cases[-1])}.values():
+        inputs = make_inputs(case, dtype)
+        kernel = kernels.make(plugin, **case.fields)
+        expected = kernel.run(inputs, layout)[0].logical()
+        output = Stored.empty(tuple(expected.shape), dtype, layout)
+        launch = kernel.bound([Stored.of(x, layout) for x in inputs], [output])
+        stream = torch.cuda.Stream()
+        torch.cuda.synchronize()
+        with torch.cuda.stream(stream):
+            launch()
+        stream.synchronize()
+        assert torch.equal(bits(output.logical()), bits(expected)), case
 
-    output.data.fill_(1234)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        launch()
-    torch.cuda.synchronize()
-    assert bool((output.data == 1234).all()), "ran while it was recorded"
-    graph.replay()
-    torch.cuda.synchronize()
-    assert torch.equal(bits(output.data), bits(expected))
+        output.data.fill_(1234)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            launch()
+        torch.cuda.synchronize()
+        assert bool((output.data == 1234).all()), "ran while it was recorded"
+        for _ in range(2):
+            graph.replay()
+            torch.cuda.synchronize()
+            assert torch.equal(bits(output.logical()), bits(expected)), case
+
+
+@pytest.mark.parametrize("plugin", FIRST)
+def test_channels_that_fill_up_stay_zero(kernels: Kernels, plugin: str) -> None:
+    """Where they are zero in the inputs: a convolution multiplies them by weights of zero, and so does no harm."""
+    for case in CASES:
+        if case.plugin != plugin or case.shape not in (SMALL, (1, 9, 64, 66)):
+            continue
+        inputs = [Stored.of(x.nan_to_num(0, 0, 0), "hwc8", 0.0) for x in make_inputs(case, torch.float16)]
+        [shape] = kernels.make(plugin, **case.fields).output_shapes(inputs)
+        output = Stored.empty(shape, torch.float16, "hwc8")
+        kernels.make(plugin, **case.fields).bound(inputs, [output])()
+        assert bool((output.data[..., shape[1] :] == 0).all()), case
+        assert bool(output.logical().isfinite().all()), case
 
 
 @pytest.mark.parametrize("plugin", FIRST)
@@ -183,20 +162,59 @@ def test_refuses(kernels: Kernels, plugin: str, fields: dict[str, Any], shapes: 
         kernels.make(plugin, **fields).output_shapes(inputs)
 
 
-@pytest.mark.parametrize("large", LARGE, ids=lambda large: large.plugin)
+@pytest.mark.parametrize("large", LARGE, ids=lambda large: f"{large.plugin}-{large.layout}-{large.shape}")
 def test_more_than_2_31_elements(kernels: Kernels, large: Large) -> None:
-    """The kernel is right at either end and in the middle, or refuses before it is launched."""
+    """The kernel is right at either end and in the middle."""
     kernel = kernels.make(large.plugin, **large.fields)
-    data = torch.empty(large.shape, dtype=torch.float16, device="cuda").normal_()
-    x = Stored(data, large.shape)
-    if large.refused:
-        with pytest.raises(Refused, match=large.refused):
-            kernel.output_shapes([x])
-        return
-    [shape] = kernel.output_shapes([x])
-    assert math.prod(shape) > 2**31
-    output = Stored(torch.empty(shape, dtype=torch.float16, device="cuda"), shape)
-    kernel.bound([x], [output])()
-    for index in (0, large.shape[0] // 2, large.shape[0] - 1):
-        expected = large.reference(data[index : index + 1].float())
-        assert error(output.data[index : index + 1], expected, each=False) <= TOLERANCES[torch.float16]
+    x, *more = [Stored.empty(shape, torch.float16, large.layout) for shape in (large.shape, *large.others)]
+    for stored in (x, *more):
+        stored.data.normal_()
+    [shape] = kernel.output_shapes([x, *more])
+    assert math.prod(shape) > 2**31 - 2**21
+    output = Stored.empty(shape, torch.float16, large.layout)
+    kernel.bound([x, *more], [output])()
+    for index in sorted({0, large.shape[0] // 2, large.shape[0] - 1}):
+        sample = slice(index, index + 1)
+        expected = large.reference(*(stored.logical()[sample].float() for stored in (x, *more)))
+        pieces = zip(*(whole.reshape(-1).split(2**27) for whole in (output.logical()[sample], expected)), strict=True)
+        for actual, piece in pieces:
+            assert error(actual, piece, each=False) <= TOLERANCES[torch.float16]
+        del expected, piece, pieces
+
+
+@pytest.mark.parametrize(("plugin", "fields", "shape", "layout"), REFUSED_AT_LAUNCH)
+def test_refuses_to_launch(
+    kernels: Kernels, plugin: str, fields: dict[str, Any], shape: tuple[int, ...], layout: str
+) -> None:
+    """What only the layout or the number of instances makes too large. There is no memory behind the tensors."""
+    kernel = kernels.make(plugin, **fields)
+    x = Stored(torch.empty(64, dtype=torch.float16, device="cuda"), shape, layout)
+    [out_shape] = kernel.output_shapes([x])
+    with pytest.raises(RuntimeError, match=r"CUDA error 1$"):
+        kernel.bound([x], [Stored(torch.empty(64, dtype=torch.float16, device="cuda"), out_shape, layout)])()
+    torch.cuda.synchronize()
+
+
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck", "initcheck", "synccheck"])
+def test_compute_sanitizer(tool: str) -> None:
+    done = sanitized(tool)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+def test_compute_sanitizer_sees_what_is_wrong() -> None:
+    assert "Invalid __global__ write" in sanitized("memcheck", "--too-small").stdout
+
+
+def sanitized(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What compute-sanitizer says of sanitized_kernels.py."""
+    sanitizer = shutil.which("compute-sanitizer")
+    if sanitizer is None:
+        pytest.skip("compute-sanitizer is not on the path")
+    script = Path(__file__).with_name("sanitized_kernels.py")
+    return subprocess.run(
+        [sanitizer, "--tool", tool, "--error-exitcode", "9", "--print-limit", "5", sys.executable, script, *arguments],
+        env={**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
