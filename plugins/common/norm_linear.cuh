@@ -164,16 +164,17 @@ struct Plane {
   const NormArguments& norm;
   const Frame& frame;
 
-  __device__ __forceinline__ T result(const T* row, const T* residual_row, int column) const {
-    float value[1] = {affine(to_float(row[column]))};
+  __device__ __forceinline__ T result(T number, T more) const {
+    float value[1] = {affine(to_float(number))};
     activate(norm, value);
-    if (residual) value[0] += to_float(residual_row[column]);
+    if (residual) value[0] += to_float(more);
     return from_float<T>(value[0]);
   }
 
   // A warp writes one row of the padded plane, which shows `row`, one of x. It stores words of 4 bytes where it can.
   __device__ __forceinline__ void write_row(int place, int shown, const T* row) const {
     constexpr int kTogether = 4 / sizeof(T);
+    constexpr int kBatch = 4;  // words that a lane has under way
     using Word = Pack<T, kTogether>;
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const T* residual_row =
@@ -182,13 +183,28 @@ struct Plane {
     T* inside = target + frame.left;
     const int lead = kTogether > 1 ? static_cast<int>(reinterpret_cast<uintptr_t>(inside) / sizeof(T) % kTogether) : 0;
     const int words = (frame.width - lead) / kTogether;
-#pragma unroll 2
-    for (int word = lane; word < words; word += 32) {
-      Word result_word;
+    for (int first = lane; first < words; first += 32 * kBatch) {
+      // All loads come before the first store: the compiler cannot know that they read something else.
+      T numbers[kBatch][kTogether], more[kBatch][kTogether];
 #pragma unroll
-      for (int j = 0; j < kTogether; ++j)
-        result_word.values[j] = result(row, residual_row, lead + word * kTogether + j);
-      store<Cache::kKeep>(reinterpret_cast<Word*>(inside + lead) + word, result_word);
+      for (int i = 0; i < kBatch; ++i) {
+#pragma unroll
+        for (int j = 0; j < kTogether; ++j) {
+          const int column = lead + (first + 32 * i) * kTogether + j;
+          if (first + 32 * i < words) {
+            numbers[i][j] = row[column];
+            if (residual) more[i][j] = residual_row[column];
+          }
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        if (first + 32 * i >= words) break;
+        Word word;
+#pragma unroll
+        for (int j = 0; j < kTogether; ++j) word.values[j] = result(numbers[i][j], more[i][j]);
+        store<Cache::kKeep>(reinterpret_cast<Word*>(inside + lead) + first + 32 * i, word);
+      }
     }
     // What is left: the columns around the words, and those of the padding.
     const int left = frame.left + lead;
@@ -196,7 +212,8 @@ struct Plane {
     const int others = frame.out_width() - words * kTogether;
     for (int i = lane; i < others; i += 32) {
       const int column = i < left ? i : right + i - left;
-      target[column] = result(row, residual_row, shown_index(column, frame.width, frame.left, frame.mode));
+      const int shown_column = shown_index(column, frame.width, frame.left, frame.mode);
+      target[column] = result(row[shown_column], residual ? residual_row[shown_column] : T{});
     }
   }
 
@@ -208,13 +225,24 @@ struct Plane {
     const int warp = static_cast<int>(threadIdx.x) / 32;
     for (int row = first + warp; row < last; row += kWarps)
       write_row(row + frame.top, row, kept + row * frame.width);
-    for (int i = team.rank() * kWarps + warp; i < frame.top + frame.bottom; i += team.blocks() * kWarps) {
+    for (int i = warp * team.blocks() + team.rank(); i < frame.top + frame.bottom; i += team.blocks() * kWarps) {
       const int place = i < frame.top ? i : i + frame.height;
       const int row = shown_index(place, frame.height, frame.top, frame.mode);
       write_row(place, row, x + row * frame.width);
     }
   }
 };
+
+// Rows of the residual, [first, last) of those that are added, on their way while the statistics are made.
+template <typename T, int kThreads>
+__device__ __forceinline__ void prefetch_residual(const LinearArguments<T>& tensors, const Frame& frame, int64_t unit,
+                                                  int first, int last) {
+  constexpr int kLine = 128 / sizeof(T);
+  const T* plane = tensors.residual + unit * frame.residual_height * frame.residual_width;
+  const T* end = plane + int64_t{last + frame.residual_top} * frame.residual_width;
+  const T* at = plane + int64_t{first + frame.residual_top} * frame.residual_width + threadIdx.x * kLine;
+  for (; at < end; at += kThreads * kLine) prefetch(at);
+}
 
 template <typename T, typename Team, int kPacks, int kThreads, int kMinBlocks, bool kFramed>
 __global__ void __launch_bounds__(kThreads, resident_blocks(kThreads, kMinBlocks))
@@ -256,6 +284,7 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(kThreads, kMinBlocks
       const int edge = span.edge();
       T edge_value{};
       if (edge >= 0) edge_value = x[edge];
+      if (kFramed && tensors.residual) prefetch_residual<T, kThreads>(tensors, frame, unit, first_row, last_row);
       Moments moments = packs.fetch(shift);
       T* kept = reinterpret_cast<T*>(dynamic) - base * kElements;
       if (edge >= 0) {

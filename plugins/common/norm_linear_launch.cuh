@@ -51,7 +51,8 @@ class LinearNorm {
   static constexpr int kMost = kFramed ? 0 : 16;     // and where it has many
   static constexpr int kThreads = 256;
   static constexpr int kGridThreads = 512;
-  static constexpr int kGoodShare = 8192;   // packs of a block: an SM has room for two, one loads while one stores
+  // Packs of a block: an SM has room for two or more, so that one loads while one stores.
+  static constexpr int kGoodShare = kFramed ? 4096 : 8192;
   static constexpr int kLeastShare = 1024;
 
   // What one of so many blocks takes.

@@ -16,8 +16,9 @@ from trtdsl.build_options import BuildOptions
 from trtdsl.bundled_library import for_runtime
 from trtdsl.cli.info import readable
 from trtdsl.engine.files import sha256_of
-from trtdsl.engine.manifest import describe, ingredients_but_weights
+from trtdsl.engine.manifest import Outcome, Request, describe, ingredients_but_weights
 from trtdsl.engine.plugins import load_plugins
+from trtdsl.engine.verification import asked_only
 from trtdsl.errors import EngineFileError
 from trtdsl.ops.base import OpError
 from trtdsl.plugins.use import PluginUse
@@ -66,7 +67,9 @@ def test_manifests_have_the_libraries_and_what_is_used_of_them(tmp_path: Path, l
         },
         {"library": None, "sha256": None, "plugins": [{"name": "Theirs", "version": "1", "namespace": ""}]},
     ]
-    manifest = describe(graph, "recipe", made_of, tmp_path / "net.engine", "digest", 1, tmp_path / "net.yaml")
+    request = Request(graph, "", tmp_path / "net.yaml", {})
+    outcome = Outcome("digest", 1, asked_only(graph, "no GPU").as_dict(), {})
+    manifest = describe(request, "recipe", made_of, tmp_path / "net.engine", outcome)
     assert manifest["libraries"] == [str(library)]
     shown = readable(manifest)
     assert "libmine.so: Mine 3" in shown
@@ -114,6 +117,17 @@ def test_a_missing_library_is_named(tmp_path: Path, library: Path) -> None:
     [error] = caught.value.diagnostics
     assert error.code == "plugin-library"
     assert error.message == f"{tmp_path}/net.engine: it needs libmine.so for Mine, which is not there"
+    assert "put it beside the engine, or say where it is" in str(error.hint)
+    assert "trtdsl plugins build" not in str(error.hint)
+
+
+def test_trtdsls_own_library_can_be_compiled_where_it_is_missing(tmp_path: Path) -> None:
+    plugins = [{"name": "Mish", "version": "2", "namespace": "trtdsl"}]
+    used = [{"library": "libtrtdsl_plugins.so", "sha256": "0", "plugins": plugins}]
+    manifest = {"built_from": {"plugins": used}, "libraries": [str(tmp_path / "libtrtdsl_plugins.so")]}
+    with pytest.raises(EngineFileError, match=r"it needs libtrtdsl_plugins\.so for Mish, which is not there") as caught:
+        loading(tmp_path / "net.engine", manifest)
+    assert "`trtdsl plugins build` compiles" in str(caught.value.diagnostics[0].hint)
 
 
 def test_another_library_of_that_name_is_refused(tmp_path: Path, library: Path) -> None:
@@ -177,10 +191,11 @@ print("\\n" + done.output.replace("\\n", "|"))
 @every_version
 def test_creators_are_listed(version: str) -> None:
     said = run_python(version, LIST, "plugins").splitlines()[-1]
-    assert said.endswith(f"{ {'8.6': 67, '10.15': 85}[version] } creators|")
+    assert f"|{ {'8.6': 67, '10.15': 85}[version] } creators|trtdsl's own plugins are not compiled for" in said
     assert "ROIAlign_TRT" in said
     roi = run_python(version, LIST, "plugins", "ROIAlign_TRT").splitlines()[-1]
     assert "ROIAlign_TRT 1 (V2, TensorRT)|" in roi
     assert ("ROIAlign_TRT 2 (V3, TensorRT)|" in roi) is (version == "10.15")
     assert "  spatial_scale                   fp32|" in roi
     assert "did you mean `ROIAlign_TRT`?" in run_python(version, LIST, "plugins", "RoiAlign_TRT")
+    assert "trtdsl's own plugins are not compiled for" in run_python(version, LIST, "plugins", "Mish")
