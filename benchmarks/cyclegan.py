@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cuda.bindings import runtime as cuda
+from graph_timing import captured
 
 import trtdsl
 from trtdsl.build_options import BuildOptions
@@ -51,8 +51,8 @@ def main(library: Path, size: int) -> None:
         options = BuildOptions(tactic_sources=(), timing_cache=str(Path(folder) / "tactics"))
         for name, graph in _graphs(Path(folder), library, size).items():
             engines[name] = loader.deserialize_cuda_engine(bytes(build(graph, runtime, options, Diagnostics())))
-            with prepared(runtime.module, engines[name], image) as run:
-                medians[name] = statistics.median(_times(run))
+            with prepared(runtime.module, engines[name], image) as run, captured(run) as graph:
+                medians[name] = statistics.median([graph.time() for _ in range(WARM_UP + RUNS)][WARM_UP:])
                 (pictures[name],) = run.outputs().values()
     print(f"CycleGAN generator, fp16, 1x3x{size}x{size}, {runtime}")
     for name, median in medians.items():
@@ -102,24 +102,6 @@ def _without_norm_and_pad(text: str) -> str:
     )
 
 
-def _times(run: PreparedRun) -> list[float]:
-    """Milliseconds of each run."""
-    run.enqueue()
-    run.outputs()
-    _check(cuda.cudaStreamBeginCapture(run.stream, cuda.cudaStreamCaptureMode.cudaStreamCaptureModeGlobal))
-    run.enqueue()
-    graph = _check(cuda.cudaGraphInstantiate(_check(cuda.cudaStreamEndCapture(run.stream)), 0))
-    begin, end = (_check(cuda.cudaEventCreate()) for _ in range(2))
-    times = []
-    for _ in range(WARM_UP + RUNS):
-        _check(cuda.cudaEventRecord(begin, run.stream))
-        _check(cuda.cudaGraphLaunch(graph, run.stream))
-        _check(cuda.cudaEventRecord(end, run.stream))
-        _check(cuda.cudaEventSynchronize(end))
-        times.append(_check(cuda.cudaEventElapsedTime(begin, end)))
-    return times[WARM_UP:]
-
-
 def _layer_times(trt: Any, run: PreparedRun) -> dict[str, float]:
     """The milliseconds that each layer takes, the median of some runs."""
     found: dict[str, list[float]] = {}
@@ -136,13 +118,6 @@ def _layer_times(trt: Any, run: PreparedRun) -> dict[str, float]:
         run.enqueue()
         run.outputs()
     return {name: statistics.median(times) for name, times in found.items()}
-
-
-def _check(answer: tuple[Any, ...]) -> Any:
-    error, *values = answer
-    if error != cuda.cudaError_t.cudaSuccess:
-        raise RuntimeError(str(error))
-    return values[0] if values else None
 
 
 if __name__ == "__main__":
