@@ -1,6 +1,7 @@
 """scikit-learn's handwritten digits, split for good into images to train on and images held out.
 
-`python examples/digits_data.py held_out.npz` writes the held-out ones, for a machine without scikit-learn.
+`python examples/digits_data.py held_out.npz` writes the held-out ones, for a machine without scikit-learn; with
+`--train FOLDER` those to train on, as `trtdsl calibrate` takes them.
 """
 
 from __future__ import annotations
@@ -40,13 +41,20 @@ def _choose(digits: Digits, indices: np.ndarray) -> Digits:
 
 
 def main() -> None:
-    """Write the held-out images and labels to the file that the command line names."""
-    parser = argparse.ArgumentParser(description="Write the held-out digits to a file.")
-    parser.add_argument("file", type=Path, help="a .npz file; its arrays are `images` and `labels`")
-    file = parser.parse_args().file
-    held_out = load()[1]
-    np.savez(file, images=held_out.images, labels=held_out.labels)
-    print(f"{file}: {len(held_out.labels)} images")
+    """Write what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Write the digits to files.")
+    parser.add_argument("file", type=Path, nargs="?", help="a .npz file for the arrays `images` and `labels` held out")
+    parser.add_argument("--train", type=Path, help="a folder for the images to train on, three files of 479")
+    arguments = parser.parse_args()
+    train, held_out = load()
+    if arguments.file is not None:
+        np.savez(arguments.file, images=held_out.images, labels=held_out.labels)
+        print(f"{arguments.file}: {len(held_out.labels)} images")
+    if arguments.train is not None:
+        arguments.train.mkdir(parents=True, exist_ok=True)
+        for index, images in enumerate(np.split(train.images, 3)):
+            np.save(arguments.train / f"{index}.npy", images)
+        print(f"{arguments.train}: {len(train.labels)} images")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from trtdsl.nodes import Node, Scalar, plain
 from trtdsl.ops.base import Op, OpError, WeightParameter
 from trtdsl.ops.raw import OPEN, Values, weight_node
 from trtdsl.source import Span
-from trtdsl.types import DataType, Dim, TensorType
+from trtdsl.types import QUANTIZED, DataType, Dim, TensorType
 from trtdsl.weights.base import Weight
 from trtdsl.weights.library import WeightLibrary
+from trtdsl.weights.quantized import SCALES
 from trtdsl.weights.resolve import Request, WeightResolver
 
 
@@ -36,7 +37,9 @@ def bind(
     library = WeightLibrary(() if random_weights else flat.weights, diagnostics)
     resolver = WeightResolver(library, diagnostics, random_weights=random_weights)
     precision = _Precision(flat.precision)
-    layers = _bind_layers(flat.layers, _Binding(catalogue, flat.dims, resolver, precision, diagnostics, flat.impl))
+    scales: dict[str, float] = {}
+    binding = _Binding(catalogue, flat.dims, resolver, precision, diagnostics, flat.impl, scales)
+    layers = _bind_layers(flat.layers, binding)
     resolver.finish()
     _check_outputs(flat, diagnostics)
     diagnostics.end_stage()
@@ -47,6 +50,7 @@ def bind(
         tuple(GraphOutput(output.name, output.tensor, output.dtype, output.span) for output in flat.outputs),
         flat.dims,
         libraries=flat.libraries,
+        scales=scales,
     )
 
 
@@ -60,6 +64,8 @@ class _Binding:
     precision: _Precision
     diagnostics: Diagnostics
     impl: str
+    scales: dict[str, float]
+    """Those of tensors that quantisers in the weights tell."""
 
 
 def _bind_layers(layers: Iterable[FlatLayer], binding: _Binding) -> tuple[Layer, ...]:
@@ -78,8 +84,23 @@ def _bind_layers(layers: Iterable[FlatLayer], binding: _Binding) -> tuple[Layer,
         }
         binder = _LayerBinder(flat, op_class, binding)
         if layer := binder.bind(binding.resolver, binding.precision):
+            if layer.quantized is not None and op_class.quantized_weights is not None:
+                layer = _with_trained_scales(layer, binding)
             bound.append(replace(layer, bodies=bodies) if bodies else layer)
     return tuple(bound)
+
+
+def _with_trained_scales(layer: Layer, binding: _Binding) -> Layer:
+    """The layer with the scales of its weight that it was trained with, if it was; those of tensors are noted."""
+    trained = binding.resolver.trained(layer.name, layer.origin)
+    for name, scale in ((layer.inputs[0], trained.input), (layer.outputs[0], trained.output)):
+        if name is not None and scale is not None:
+            # Several quantisers of one tensor saw the same numbers, if perhaps not as many.
+            binding.scales[name] = max(scale, binding.scales.get(name, scale))
+    if trained.weight is None or "weight" not in layer.weights:
+        return layer
+    scales = Weight(trained.weight, trained.weight.shape, DataType.FP32)
+    return replace(layer, weights={**layer.weights, SCALES.format("weight"): scales})
 
 
 def _check_outputs(flat: FlatNetwork, diagnostics: Diagnostics) -> None:
@@ -120,6 +141,9 @@ class _LayerBinder:
         if op is None or len(weights) < len(op.weights):
             return None
         dtype, explicit = precision.of(flat)
+        quantized = dtype if dtype in QUANTIZED else None
+        if quantized is not None:
+            dtype = precision.beside_quantized
         spans = self.op_class.places(flat.parameters)
         spans |= {name: node.span for name, node in flat.parameters.items()}
         if place := self._place("in"):
@@ -128,7 +152,19 @@ class _LayerBinder:
             spans |= {f"{name}:{index}": span for index, span in enumerate(body.output_spans)}
         # Of an op that has no plugin `native` says that no plugin may do it along with others.
         impl = flat.impl or (self.impl if self.op_class.by_plugin else "auto")
-        return Layer(flat.name, op, inputs, flat.outputs, flat.origin, weights, dtype, explicit, spans, impl=impl)
+        return Layer(
+            flat.name,
+            op,
+            inputs,
+            flat.outputs,
+            flat.origin,
+            weights,
+            dtype,
+            explicit,
+            spans,
+            impl=impl,
+            quantized=quantized,
+        )
 
     def _op(self, values: Mapping[str, Any]) -> Op | None:
         try:
@@ -258,6 +294,7 @@ class _Precision:
 
     def __init__(self, flat: FlatPrecision) -> None:
         self.default = flat.default
+        self.beside_quantized = flat.beside_quantized
         self.patterns = flat.patterns
         self._matchers = [re.compile(translate(pattern)).match for pattern, _, _ in flat.patterns]
 

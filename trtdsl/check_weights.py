@@ -14,6 +14,7 @@ from trtdsl.weights.arrays import extremes, largest
 from trtdsl.weights.base import Array, Weight
 from trtdsl.weights.formats import open_weights
 from trtdsl.weights.sources import Initialiser, Stored
+from trtdsl.weights.trained import is_quantizers
 
 _COUNTER = ".num_batches_tracked"
 """What the keys of PyTorch's counters of training steps end in; each batch norm has one."""
@@ -31,18 +32,27 @@ def check_weights(graph: Graph, diagnostics: Diagnostics, *, finite: bool = Fals
         stored = weight.source.dtype
         # Whole numbers written in the network may be as large as fp32 allows.
         narrowed = largest(weight.dtype) < largest(stored if stored and stored.is_float else DataType.FP32)
-        if finite or narrowed:
-            _check_floats(layer, name, weight, diagnostics, finite=finite)
+        # What is not finite leaves its channel no scale.
+        is_quantized = layer.quantized is not None and name in (layer.op.quantized_weights or {})
+        if finite or narrowed or is_quantized:
+            _check_floats(layer, name, weight, diagnostics, finite=finite or is_quantized)
     diagnostics.end_stage()
 
 
 def unused_keys(graph: Graph, paths: Iterable[Path]) -> dict[Path, list[str]]:
-    """What the files hold that no layer of the graph takes, in the files' order; PyTorch's counters left aside."""
+    """What the files hold that no layer of the graph takes, in the files' order.
+
+    Left aside are PyTorch's counters, and what quantisers left, which only layers in int8 take.
+    """
     used = {(w.source.entry.path, w.source.entry.key) for _, _, w in _weights(graph) if isinstance(w.source, Stored)}
     return {
-        path: [key for key in open_weights(path) if (path, key) not in used and not key.endswith(_COUNTER)]
+        path: [key for key in open_weights(path) if (path, key) not in used and not _is_beside(key)]
         for path in dict.fromkeys(paths)
     }
+
+
+def _is_beside(key: str) -> bool:
+    return key.endswith(_COUNTER) or is_quantizers(key)
 
 
 def _weights(graph: Graph) -> Iterator[tuple[Layer, str, Weight]]:

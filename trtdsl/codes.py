@@ -44,6 +44,11 @@ CODES: Mapping[str, str] = MappingProxyType(
         "several-outputs": "a layer with several outputs is referred to without saying which",
         "inputs": "a layer has too few or too many inputs",
         "impl": "the op does not have the implementation asked for",
+        "quantization": "a layer cannot multiply in int8 or fp8 as it was asked to",
+        "scale-file": "a file of scales is damaged, of no known format, or made of another network",
+        "scale-missing": "a layer is to multiply in int8 or fp8, and what it reads has no scale",
+        "scale-unknown": "there are scales of tensors that the network does not have",
+        "scale-value": "a scale is no number that a tensor could have",
         "precision-pattern": "a pattern under `precision` matches no layer",
         # Weights.
         "no-weights": "layers need weights, and no file is named",
@@ -70,9 +75,11 @@ CODES: Mapping[str, str] = MappingProxyType(
         # Running networks.
         "package-missing": "a package that only some commands need is not installed",
         "input-value": "an array or image does not fit the input it is for",
+        "data": "a folder of data is missing, or holds nothing that fits the network",
         "reference": "ONNX Runtime cannot run a network on a CPU",
         "gpu-missing": "an engine was to run, and there is no GPU",
         "engine-run": "TensorRT or CUDA did not run an engine",
+        "engine-use": "an engine is used after its release, or a context by two at once",
         # TensorRT, engines and the command line.
         "runtime-missing": "no TensorRT of the kind asked for can be used here",
         "tensorrt-refused": "TensorRT did not take a layer",
@@ -80,9 +87,15 @@ CODES: Mapping[str, str] = MappingProxyType(
         "tensorrt-build": "TensorRT did not build the engine",
         "tensorrt-warning": "TensorRT warns of something while building",
         "engine-missing": "there is no engine at that path",
+        "engine-elsewhere": "an engine was built for another TensorRT, or another kind of GPU, than there is here",
         "engine-differs": "an engine is not what its manifest says",
         "manifest-missing": "an engine has no manifest beside it",
         "manifest-damaged": "a manifest cannot be read",
+        "manifest-format": "a later trtdsl wrote a manifest",
+        "engine-inspection": "TensorRT does not tell what is in an engine",
+        "precision-differs": "an engine computes a layer in another type than was asked for",
+        "locked": "a locked build would not come to what its manifest says",
+        "tune": "there is nothing to tune, or nothing that measures it",
         "interrupted": "the user stopped a build",
     }
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trtdsl import nodes
 from trtdsl.plugins.libraries import LibraryUse
@@ -72,10 +73,38 @@ class FlatOutput:
 
 @dataclass(frozen=True)
 class FlatPrecision:
-    """The type that layers compute in: a default, and patterns over scoped names, of which the last match wins."""
+    """The type that layers compute in: a default, and patterns over scoped names, of which the last match wins.
+
+    `allowed` are patterns over the names of layers that an engine may compute in another type than asked. `fallback` is
+    what YAML says of the float type beside int8 and fp8.
+    """
 
     default: DataType = DataType.FP32
     patterns: tuple[tuple[str, DataType, Span], ...] = ()
+    allowed: tuple[str, ...] = ()
+    fallback: DataType | None = None
+
+    @property
+    def beside_quantized(self) -> DataType:
+        """The float type that quantised layers hand on, and in which those compute that cannot be quantised."""
+        return self.fallback or (self.default if self.default.is_float else DataType.FP16)
+
+
+@dataclass(frozen=True)
+class ScaleFile:
+    """A file of scales. `path` is relative to the folder that this process works in; `span` None if named outside."""
+
+    path: Path
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class FlatQuantization:
+    """The scales of tensors: files of them, and what the network says itself, each with its place."""
+
+    files: tuple[ScaleFile, ...]
+    tensors: tuple[tuple[str, float, Span], ...] = ()
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +123,7 @@ class FlatNetwork:
     build: nodes.Mapping | None = None
     libraries: tuple[LibraryUse, ...] = ()
     impl: str = "native"
+    quantization: FlatQuantization | None = None
 
 
 def walk(layers: Iterable[FlatLayer]) -> Iterator[FlatLayer]:

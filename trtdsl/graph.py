@@ -52,10 +52,12 @@ class Layer:
     """One use of an op. `inputs` are names of tensors, None where an optional one is left out.
 
     `precision` is the type the layer computes in; `explicit` says that the layer itself asked for that type, not a
-    group, a pattern or the network. `quantized` is the type in which a quantised layer multiplies, its precision the one
-    in which it adds up and hands on. `spans` has the place of each parameter that YAML gives, and of each output of a
-    body as `then:0`. `impl` is native, plugin or auto; of ops that are no plugin of their own it says whether they may
-    be part of one. `bodies` are the layers inside, by the op's names for them.
+    group, a pattern or the network. `quantized` is the type in which a quantised layer multiplies, its precision
+    that in which it adds up and hands on. `quantized_inputs` are the types that inputs come through, by position:
+    those of a quantised layer, and the one that a sum behind it adds. `spans` has the place of each parameter that
+    YAML gives, and of each output of a body as `then:0`. `impl` is native, plugin or auto; of ops that are no
+    plugin of their own it says whether they may be part of one. `bodies` are the layers inside, by the op's names
+    for them.
     """
 
     name: str
@@ -66,10 +68,11 @@ class Layer:
     weights: Mapping[str, Weight] = field(default_factory=dict)
     precision: DataType = DataType.FP32
     explicit: bool = False
-    quantized: DataType | None = None
     spans: Mapping[str, Span] = field(default_factory=dict)
     bodies: Mapping[str, Body] = field(default_factory=dict)
     impl: str = "native"
+    quantized: DataType | None = None
+    quantized_inputs: Mapping[int, DataType] = field(default_factory=dict)
 
     def span(self, key: str | None = None) -> Span:
         """The place of a parameter, or of the layer."""
@@ -80,7 +83,8 @@ class Layer:
 class Graph:
     """A network in execution order. `types` has the type of every tensor, in bodies too, once infer has run.
 
-    `libraries` are the files that the plugins of its layers come from.
+    `libraries` are the files that the plugins of its layers come from. `scales` has, of tensors that may be quantised,
+    what a step of int8 is worth; `unquantized` the reasons for which layers are not that were asked to be.
     """
 
     name: str
@@ -90,6 +94,8 @@ class Graph:
     dims: Mapping[str, Dim]
     types: Mapping[str, TensorType] = field(default_factory=dict)
     libraries: tuple[LibraryUse, ...] = ()
+    scales: Mapping[str, float] = field(default_factory=dict)
+    unquantized: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_static(self) -> bool:

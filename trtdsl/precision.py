@@ -11,18 +11,21 @@ from trtdsl.infer import infer_control, infer_layer
 from trtdsl.ops.base import Policy
 from trtdsl.ops.cast import Cast
 from trtdsl.ops.raw import RawLayer
+from trtdsl.quantization import insert_quantization
 from trtdsl.source import Origin
 from trtdsl.types import DataType, TensorType
 from trtdsl.weights import Weight
+from trtdsl.weights.quantized import is_scales
 
 
 def assign_types(graph: Graph) -> Graph:
     """The graph in which every float tensor has the type its layer was asked to compute in.
 
     Expects an inferred graph; gives one whose layers' inputs, weights and outputs agree in type, so that a strongly
-    typed runtime builds exactly that. Outputs of the network are cast to the type they are delivered in.
+    typed runtime builds exactly that. Outputs of the network are cast to the type they are delivered in, and what
+    quantised layers read goes through int8 or fp8 before.
     """
-    return _Typing(graph).run()
+    return _Typing(insert_quantization(graph)).run()
 
 
 class _Typing:
@@ -129,7 +132,12 @@ class _Typing:
         if isinstance(layer.op, RawLayer):
             weights = layer.op.typed_weights(layer.weights, (self.types[name] for name in inputs if name), outputs)
         else:
-            weights = {name: _typed(weight, compute) for name, weight in layer.weights.items()}
+            # What becomes int8 is rounded once, and not to fp16 before.
+            kept = layer.op.quantized_weights or {} if layer.quantized is not None else {}
+            weights = {
+                name: weight if name in kept or is_scales(name) else _typed(weight, compute)
+                for name, weight in layer.weights.items()
+            }
         precision = compute or layer.precision
         self._place(replace(layer, inputs=inputs, weights=weights, precision=precision), outputs)
 

@@ -43,10 +43,18 @@ class DataType(Enum):
         """The member of `tensorrt.DataType`."""
         return _TRT_NAMES.get(self, self.name)
 
+    @property
+    def reach(self) -> float:
+        """The largest magnitude of a type that numbers are quantised to, the same on both sides of zero."""
+        return _REACH[self]
+
 
 PRECISIONS = (DataType.FP32, DataType.FP16, DataType.BF16)
 """The types that layers compute in, in the order in which messages list them."""
+QUANTIZED_PRECISIONS = (DataType.INT8, DataType.FP8)
+"""Those in which layers multiply what is a scale times small numbers."""
 FLOATS = frozenset(PRECISIONS)
+QUANTIZED = frozenset(QUANTIZED_PRECISIONS)
 INTEGERS = frozenset({DataType.INT64, DataType.INT32})
 NUMBERS = FLOATS | INTEGERS
 ANY = frozenset(DataType)
@@ -65,6 +73,7 @@ _STORAGE = {
     DataType.UINT8: "uint8",
     DataType.BOOL: "bool",
 }
+_REACH = {DataType.INT8: 127.0, DataType.FP8: 448.0}
 _TRT_NAMES = {DataType.FP32: "FLOAT", DataType.FP16: "HALF"}
 
 

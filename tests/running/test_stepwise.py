@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 
+import trtdsl
 from tests.ops.harness import Case, cases
 from trtdsl.ops import CATALOGUE
 from trtdsl.running.reference import run_on_cpu
@@ -27,3 +30,14 @@ def test_ops(case: Case) -> None:
         np.testing.assert_allclose(
             stepwise[name].astype(np.float64), expected.astype(np.float64), rtol=0, atol=5e-3 * scale
         )
+
+
+def test_an_overflow_between_two_layers_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "trtdsl: 1\ninputs: {x: [2]}\nprecision: fp16\n"
+        "layers: [{op: mul, in: [x, x], name: squared}, {op: sqrt, name: root}, {op: mul, in: [root, root], name: y}]\n"
+    )
+    inputs = {"x": np.array([10, 1000], np.float32)}
+    # 1,000 squared is more than the 65,504 that fp16 reaches.
+    assert run_on_cpu(trtdsl.load(path).typed, inputs, stepwise=True)["y"].tolist() == [100, np.inf]

@@ -242,6 +242,7 @@ OPTIONS = {
     "numbers": BuildOptions(workspace=1 << 20, optimization_level=2, max_aux_streams=1),
     "words": BuildOptions(profiling_verbosity="none", tactic_sources=()),
     "targets": BuildOptions(target=("8.9", "12.0")),
+    "profiles": BuildOptions(profiles=({"N": [1, 1, 1]}, {"N": [1, 2, 4]})),
 }
 READ = (
     *("flags", "profiling_verbosity", "builder_optimization_level", "max_aux_streams", "num_compute_capabilities"),
@@ -257,7 +258,7 @@ def test_the_builder_is_told_the_same(case: str, rtx: Runtime, tmp_path: Path) -
     log = BuildLog(rtx)
     builder = trt.Builder(log.logger)
     expected = configure(builder, rtx, OPTIONS[case], log, Diagnostics())
-    fit_to_network(expected, builder, graph, rtx, strongly_typed=True)
+    fit_to_network(expected, builder, graph, rtx, True, OPTIONS[case])
     assert {name: getattr(actual, name) for name in READ} == {name: getattr(expected, name) for name in READ}
     assert actual.get_tactic_sources() == expected.get_tactic_sources()
     pool = trt.MemoryPoolType.WORKSPACE
@@ -272,6 +273,7 @@ REFUSED = {
     "strong types": (BuildOptions(strongly_typed=True), "TensorRT 8.6", "strongly_typed: TensorRT 8.6"),
     "compatibility": (BuildOptions(version_compatible=True), "rtx", "version_compatible: TensorRT-RTX 1.7"),
     "hardware": (BuildOptions(hardware_compatibility="ampere_plus"), "rtx", "hardware_compatibility: TensorRT-RTX"),
+    "DLA": (BuildOptions(dla_core=0), "rtx", "dla_core: TensorRT-RTX"),
     "no name": (BuildOptions(tactic_sources=("a b",)), "rtx", "tactic_sources: `a b` is no name"),
 }
 
@@ -289,12 +291,16 @@ def test_options_of_tensorrt(tmp_path: Path) -> None:
         hardware_compatibility="ampere_plus",
         version_compatible=True,
         timing_cache="tactics.bin",
+        dla_core=1,
+        gpu_fallback=True,
     )
     text = script_of(typed(tmp_path / "net.yaml", SMALL_NET), RUNTIMES["TensorRT 10.15"], options).text
     assert "set_tactic_sources(1 << int(trt.TacticSource.CUBLAS) | 1 << int(trt.TacticSource.CUDNN))" in text
     assert "config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS" in text
     assert "config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)" in text
     assert "timing_cache = Path('tactics.bin')" in text
+    assert "config.default_device_type = trt.DeviceType.DLA\n    config.DLA_core = 1\n" in text
+    assert "config.set_flag(trt.BuilderFlag.GPU_FALLBACK)" in text
     assert ruff(text) == "All checks passed!\n"
 
 

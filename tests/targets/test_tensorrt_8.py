@@ -47,6 +47,17 @@ def test_int8_outputs_are_asked_for(tmp_path: Path) -> None:
     assert "q.dtype" not in written(tmp_path, QUANTIZED + "outputs: [q, y]\n", NEW, STRONG)
 
 
+@pytest.mark.parametrize("dtype", ["fp16", "fp32"])
+def test_outputs_in_fp16_are_asked_for(dtype: str, tmp_path: Path) -> None:
+    """What a plugin gives comes out in fp32 otherwise, through a pass over memory of its own."""
+    layers = "layers: [{op: relu, name: r}]\n"
+    outputs = f"outputs: {{y: {{tensor: r, dtype: {dtype}}}}}\n"
+    text = written(tmp_path, "inputs: {x: [2, 8]}\nprecision: fp16\n" + layers + outputs, OLD)
+    assert ("dtype = trt.DataType.HALF\n" in text) == (dtype == "fp16")
+    strongly = written(tmp_path, "inputs: {x: [2, 8]}\nprecision: fp16\n" + layers + outputs, NEW, STRONG)
+    assert ".dtype = " not in strongly
+
+
 LONE = {
     "masked_fill": "{op: masked_fill, in: [x, mask], value: -.inf}",
     "an operand": "{op: equal, in: x, other: .inf}",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from trtdsl.targets.weak_typing import WeakTyping
+import trtdsl
+from trtdsl.targets.runtime import Runtime
+from trtdsl.targets.weak_typing import WeakTyping, held_types
 
 
 class DataType(Enum):
@@ -248,3 +251,38 @@ def test_types_are_followed_through_an_attention() -> None:
     after = Layer(LayerType.ACTIVATION, [Y], [Tensor("z")])
     typing.constrain(after)
     assert after.output_types == {0: HALF}
+
+
+def test_int8_is_told_by_what_is_read_and_not_by_a_precision() -> None:
+    typing = WeakTyping(TRT, MIXED)
+    x, small, back = Tensor("x"), Tensor("x/int8", DataType.INT8), Tensor("x/int8/fp16")
+    conv, added = Tensor("conv"), Tensor("sum")
+    quantize, restore = Layer(LayerType.QUANTIZE, [x], [small]), Layer(LayerType.DEQUANTIZE, [small], [back])
+    multiply, summing = (
+        Layer(LayerType.CONVOLUTION, [back], [conv]),
+        Layer(LayerType.ELEMENTWISE, [back, conv], [added]),
+    )
+    typing.constrain(quantize)
+    typing.constrain(restore, [HALF], None)
+    typing.constrain(multiply, [HALF], None)
+    typing.constrain(summing)
+    assert [layer.precision for layer in (quantize, restore, multiply, summing)] == [None] * 4
+    # TensorRT reports fp32 for what comes out of quantisation; what reads it computes in fp16 all the same.
+    assert [layer.output_types for layer in (quantize, restore, multiply, summing)] == [{}, {}, {0: HALF}, {0: HALF}]
+
+
+@pytest.mark.parametrize(
+    ("precision", "held"),
+    [
+        ("fp32", []),
+        ("fp16", ["fp32", "fp16"]),
+        ("{default: fp32, layers: {b: fp16}}", ["fp32", "fp16"]),
+    ],
+    ids=["all in fp32", "fp16", "both"],
+)
+def test_nothing_is_held_where_there_is_no_choice(precision: str, held: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    layers = "[{op: relu, name: a}, {op: tanh, name: b}]"
+    path.write_text(f"trtdsl: 1\ninputs: {{x: [4]}}\nprecision: {precision}\nlayers: {layers}\n")
+    found = held_types(trtdsl.load(path).typed, Runtime("tensorrt", (8, 6, 1)))
+    assert [str(dtype) for dtype in found] == held

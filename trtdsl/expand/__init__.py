@@ -8,7 +8,14 @@ from trtdsl import nodes
 from trtdsl.errors import Diagnostics
 from trtdsl.expand.declarations import check_sources, dim_variables, evaluate_params, read_dims, read_inputs
 from trtdsl.expand.dump import dump
-from trtdsl.expand.ends import read_impl, read_libraries, read_outputs, read_precision, read_weights
+from trtdsl.expand.ends import (
+    read_impl,
+    read_libraries,
+    read_outputs,
+    read_precision,
+    read_quantization,
+    read_weights,
+)
 from trtdsl.expand.layers import Expander, LimitReached
 from trtdsl.expand.overrides import override_nodes, set_dims, set_params
 from trtdsl.expand.scope import Scope, Tensors
@@ -71,6 +78,7 @@ def expand(
         build=_build(fields.get("build"), scope, evaluator),
         libraries=read_libraries(fields.get("plugins"), scope, evaluator),
         impl=read_impl(fields.get("impl"), scope, evaluator),
+        quantization=read_quantization(fields.get("quantization"), scope, evaluator),
     )
     diagnostics.end_stage()
     return network

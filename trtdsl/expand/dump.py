@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trtdsl.expand.written import Place, control_fields
-from trtdsl.flat import FlatLayer, FlatNetwork, walk
+from trtdsl.flat import FlatLayer, FlatNetwork, FlatQuantization, walk
 from trtdsl.nodes import Node, plain
 from trtdsl.ops.base import Op
 from trtdsl.types import DataType, Dim, Symbol
@@ -51,6 +51,8 @@ def _lines(flat: FlatNetwork, catalogue: Mapping[str, type[Op]], base: Path) -> 
     precision = _precision(flat)
     if precision != DataType.FP32.value:
         yield f"precision: {_yaml(precision)}"
+    if flat.quantization is not None:
+        yield f"quantization: {_yaml(_quantization(flat.quantization, base))}"
     if flat.build is not None:
         yield f"build: {_yaml(_escaped(plain(flat.build)))}"
     yield "layers:" if flat.layers else "layers: []"
@@ -143,7 +145,18 @@ def _precision(flat: FlatNetwork) -> Any:
             # Groups are gone, and they count for more than patterns: the last one does, so the name goes to the end.
             patterns.pop(layer.name, None)
             patterns[layer.name] = asked.value
-    return {"default": flat.precision.default.value, "layers": patterns} if patterns else flat.precision.default.value
+    fallback = flat.precision.fallback and flat.precision.fallback.value
+    parts = {"fallback": fallback, "layers": patterns, "allow": list(flat.precision.allowed)}
+    said = {key: part for key, part in parts.items() if part}
+    return {"default": flat.precision.default.value, **said} if said else flat.precision.default.value
+
+
+def _quantization(quantization: FlatQuantization, base: Path) -> Any:
+    folders = (Path() if use.span is None else use.span.file.directory for use in quantization.files)
+    pairs = zip(quantization.files, folders, strict=True)
+    files = [_escaped(_relative(use.path, folder, base)) for use, folder in pairs]
+    tensors = {name: value for name, value, _ in quantization.tensors}
+    return {key: part for key, part in (("scales", files), ("tensors", tensors)) if part}
 
 
 def _dim_sizes(dim: Dim) -> Any:

@@ -1,4 +1,4 @@
-"""What frames the layers: outputs, weights files and precision."""
+"""What frames the layers: outputs, weights files, precision and quantisation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from trtdsl import nodes
 from trtdsl.errors import Note, suggest
 from trtdsl.expand.references import References
 from trtdsl.expand.scope import Scope
-from trtdsl.expand.values import DTYPE_WORDS, PRECISION_WORDS, Evaluator, Failed
-from trtdsl.flat import FlatLayer, FlatOutput, FlatPrecision, walk
+from trtdsl.expand.values import DTYPE_WORDS, FLOAT_WORDS, PRECISION_WORDS, Evaluator, Failed
+from trtdsl.flat import FlatLayer, FlatOutput, FlatPrecision, FlatQuantization, ScaleFile, walk
 from trtdsl.nodes import Node
 from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.source import Span
@@ -126,20 +126,70 @@ def read_precision(node: Node | None, layers: Sequence[FlatLayer], scope: Scope,
         if not isinstance(node, nodes.Mapping):
             return FlatPrecision(evaluator.word(node, scope, "`precision`", PRECISION_WORDS))
         fields = node.as_dict()
-        default = DataType.FP32
+        default, fallback = DataType.FP32, None
         if "default" in fields:
             default = evaluator.word(fields["default"], scope, "`default`", PRECISION_WORDS)
+        if "fallback" in fields:
+            fallback = evaluator.word(fields["fallback"], scope, "`fallback`", FLOAT_WORDS)
     except Failed:
         return FlatPrecision()
     patterns = []
     section = fields.get("layers")
     for key, entry in section if isinstance(section, nodes.Mapping) else ():
-        matches = re.compile(translate(key.value)).match
-        if not any(matches(layer.name) for layer in walk(layers)):
-            hint = suggest(key.value, (layer.name for layer in walk(layers)))
-            evaluator.error(scope, "precision-pattern", f"`{key.value}` matches no layer", key.span, hint=hint)
+        _check_pattern(key.value, key.span, layers, scope, evaluator)
         try:
             patterns.append((key.value, evaluator.word(entry, scope, "the precision", PRECISION_WORDS), key.span))
         except Failed:
             continue
-    return FlatPrecision(default, tuple(patterns))
+    allowed = _read_allowed(fields.get("allow"), layers, scope, evaluator)
+    return FlatPrecision(default, tuple(patterns), allowed, fallback)
+
+
+def _read_allowed(
+    node: Node | None, layers: Sequence[FlatLayer], scope: Scope, evaluator: Evaluator
+) -> tuple[str, ...]:
+    """The patterns over layers that may compute in other types."""
+    items = () if node is None else node.items if isinstance(node, nodes.Sequence) else (node,)
+    allowed = []
+    for item in items:
+        try:
+            pattern = evaluator.text(item, scope, "a pattern")
+        except Failed:
+            continue
+        _check_pattern(pattern, item.span, layers, scope, evaluator)
+        allowed.append(pattern)
+    return tuple(allowed)
+
+
+def _check_pattern(pattern: str, span: Span, layers: Sequence[FlatLayer], scope: Scope, evaluator: Evaluator) -> None:
+    """Report a pattern that matches no layer."""
+    matches = re.compile(translate(pattern)).match
+    if not any(matches(layer.name) for layer in walk(layers)):
+        hint = suggest(pattern, (layer.name for layer in walk(layers)))
+        evaluator.error(scope, "precision-pattern", f"`{pattern}` matches no layer", span, hint=hint)
+
+
+def read_quantization(node: Node | None, scope: Scope, evaluator: Evaluator) -> FlatQuantization | None:
+    """The quantization section, with its paths made relative to the folder that this process works in."""
+    if node is None:
+        return None
+    fields: dict[str, Node] = node.as_dict() if isinstance(node, nodes.Mapping) else {"scales": node}
+    named, given = fields.get("scales"), fields.get("tensors")
+    files, tensors = [], []
+    for item in () if named is None else named.items if isinstance(named, nodes.Sequence) else (named,):
+        try:
+            path = item.span.file.directory / evaluator.text(item, scope, "a file of scales")
+        except Failed:
+            continue
+        files.append(ScaleFile(path, item.span))
+    for key, entry in given if isinstance(given, nodes.Mapping) else ():
+        try:
+            value = evaluator.node(entry, scope)
+        except Failed:
+            continue
+        number = value.value if isinstance(value, nodes.Scalar) else None
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            evaluator.error(scope, "value", f"a scale is a number, not {nodes.describe(value)}", entry.span)
+            continue
+        tensors.append((key.value, float(number), entry.span))
+    return FlatQuantization(tuple(files), tuple(tensors), node.span)

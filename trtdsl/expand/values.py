@@ -11,7 +11,7 @@ from trtdsl.expressions import Budget, ExpressionError, Template, evaluate, pars
 from trtdsl.nodes import Key, Mapping, Node, Scalar, Sequence, describe
 from trtdsl.reader import MAX_DEPTH
 from trtdsl.source import Origin, Span
-from trtdsl.types import PRECISIONS, DataType
+from trtdsl.types import PRECISIONS, QUANTIZED_PRECISIONS, DataType
 
 T = TypeVar("T")
 
@@ -20,7 +20,8 @@ MAX_VALUES = 5_000_000
 
 _MOST_USES = 6
 
-PRECISION_WORDS = {dtype.value: dtype for dtype in PRECISIONS}
+FLOAT_WORDS = {dtype.value: dtype for dtype in PRECISIONS}
+PRECISION_WORDS = {dtype.value: dtype for dtype in (*PRECISIONS, *QUANTIZED_PRECISIONS)}
 DTYPE_WORDS = {dtype.value: dtype for dtype in DataType}
 
 

@@ -54,13 +54,22 @@ class OpError(Exception):
         super().__init__(message)
         self.message, self.at, self.hint, self.code = message, at, hint, code
 
+    @property
+    def errors(self) -> tuple[OpError, ...]:
+        """What was found: this, or the several that it stands for."""
+        return (self,)
+
 
 class OpErrors(OpError):
     """Several such findings of one layer."""
 
     def __init__(self, errors: Sequence[OpError]) -> None:
         super().__init__("; ".join(error.message for error in errors))
-        self.errors = tuple(errors)
+        self._errors = tuple(errors)
+
+    @property
+    def errors(self) -> tuple[OpError, ...]:
+        return self._errors
 
 
 class Policy(Enum):
@@ -198,6 +207,9 @@ class Op:
     """Whether only `impl: plugin` takes that plugin, for TensorRT does the op in one pass with the layers around it."""
     plugin_weights: ClassVar[Mapping[str, str]] = {}
     """The fields of that plugin that weights become, by the weights' names."""
+    quantized_weights: ClassVar[Mapping[str, int] | None] = None
+    """The weights that are int8 or fp8 where a layer multiplies in that, each with the axis that has a scale for every
+    element; None of ops that do not."""
     built_on: ClassVar[str] = ""
     """The plugin of TensorRT's that this op is built of, for those that runtimes without plugins refuse."""
 
@@ -289,6 +301,9 @@ class Op:
         """
         raise NotImplementedError(self.kind)
 
+    def check_parameters(self) -> None:
+        """Refuse what `infer` would, whatever the inputs are. Raises OpError."""
+
     def infer_with(self, weights: Mapping[str, Weight], *inputs: Any) -> TensorType | tuple[TensorType, ...]:
         """As `infer`, for the few ops whose outputs depend on the weights they are given."""
         return self.infer(*inputs)
@@ -320,6 +335,9 @@ class Op:
     def to_tensorrt(self, net: Net, *inputs: Any) -> Any:
         """Add the layers to a network; gives the last ILayer, an ITensor, or a tuple of ITensors, one per output."""
         raise NotImplementedError(self.kind)
+
+    def check_quantized(self, dtype: DataType, *inputs: Any) -> None:
+        """Refuse a use that cannot multiply in int8 or fp8, of an op that can. Raises OpError."""
 
     def plugin_fields(self, *inputs: Any) -> Mapping[str, object]:
         """The fields that `by_plugin` takes for this use, but those that its weights become.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from trtdsl.ops._spatial import (
     OnnxWindow,
@@ -40,6 +41,7 @@ class Conv(Op):
     groups = attribute(Int(minimum=1), default=1, help="groups of channels that are convolved apart")
     weight = declare_weight("[out_channels, channels / groups, *kernel_size]")
     bias = declare_weight("[out_channels], added to every channel", optional=True, initial=0.0)
+    quantized_weights: ClassVar[Mapping[str, int]] = {"weight": 0}
 
     def infer(self, x: TensorType) -> TensorType:
         rank = spatial_rank(self.kind, x)
@@ -64,9 +66,7 @@ class Conv(Op):
     def to_tensorrt(self, net: Net, x: Any) -> Any:
         plane = Plane(net)
         kernel = plane.spread(self.kernel_size, "kernel_size", 1)
-        layer = net.add_convolution_nd(
-            plane.enter(x), self.out_channels, kernel, net.weights("weight"), net.weights("bias")
-        )
+        layer = net.add_weighted("add_convolution_nd", plane.enter(x), self.out_channels, kernel)
         layer.stride_nd = plane.spread(self.stride, "stride", 1)
         layer.dilation_nd = plane.spread(self.dilation, "dilation", 1)
         layer.num_groups = self.groups
@@ -108,6 +108,7 @@ class Deconv(Op):
     dilation = attribute(Ints(minimum=1), default=(1,), help="step between two taps of the kernel")
     weight = declare_weight("[channels, out_channels / groups, *kernel_size]")
     bias = declare_weight("[out_channels], added to every channel", optional=True, initial=0.0)
+    quantized_weights: ClassVar[Mapping[str, int]] = {"weight": 1}
 
     def infer(self, x: TensorType) -> TensorType:
         rank = spatial_rank(self.kind, x)
@@ -162,24 +163,40 @@ class Deconv(Op):
                 f"{net.runtime} does not deconvolve in bf16", at="precision", hint="ask for fp16 or fp32 on this layer"
             )
         plane = Plane(net)
-        gaps, steps = (1,) * plane.rank, per_axis(self.dilation, plane.rank, "dilation")
-        if max(self.stride) > 1 and max(steps) > 1:
-            # Not every TensorRT does both at once: zeros between the taps do the same as a dilation.
-            gaps, steps = steps, gaps
+        gaps, steps, taps = self._taps(plane.rank)
         kernel = extents(self.kernel_size, gaps, plane.rank)
         cuts = self._cuts(plane.rank)
-        # TensorRT cannot add to the output: taps of zero after the kernel make room for it.
-        taps = tuple(-(min(after, 0) // step) for (_, after), step in zip(cuts, steps, strict=True))
         cuts = tuple((cut[0], cut[1] + more * step) for cut, more, step in zip(cuts, taps, steps, strict=True))
         kernel = tuple(size + more for size, more in zip(kernel, taps, strict=True))
         window = plane.spread(kernel, "kernel_size", 1)
-        weights = _spread(net, gaps, kernel) if any(taps) or max(gaps) > 1 else net.weights("weight")
-        layer = net.add_deconvolution_nd(plane.enter(x), self.out_channels, window, weights, net.weights("bias"))
+        if any(taps) or max(gaps) > 1:
+            weights = _spread(net, gaps, kernel)
+            layer = net.add_deconvolution_nd(plane.enter(x), self.out_channels, window, weights, net.weights("bias"))
+        else:
+            layer = net.add_weighted("add_deconvolution_nd", plane.enter(x), self.out_channels, window)
         layer.stride_nd = plane.spread(self.stride, "stride", 1)
         layer.dilation_nd = plane.spread(steps, "dilation", 1)
         layer.num_groups = self.groups
         plane.pad(layer, cuts)
         return plane.leave(layer)
+
+    def _taps(self, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """How far apart TensorRT's kernel has its taps, its dilation, and the taps of zero after it, on each axis."""
+        gaps, steps = (1,) * rank, per_axis(self.dilation, rank, "dilation")
+        if max(self.stride) > 1 and max(steps) > 1:
+            # Not every TensorRT does both at once: zeros between the taps do the same as a dilation.
+            gaps, steps = steps, gaps
+        # TensorRT cannot add to the output: taps of zero after the kernel make room for it.
+        taps = (-(min(after, 0) // step) for (_, after), step in zip(self._cuts(rank), steps, strict=True))
+        return gaps, steps, tuple(taps)
+
+    def check_quantized(self, dtype: DataType, x: TensorType) -> None:
+        gaps, _, taps = self._taps(x.rank - 2)
+        if self.groups > 1:
+            raise OpError(f"a deconv in groups does not multiply in {dtype}", at="groups")
+        if any(taps) or max(gaps) > 1:
+            at = "output_padding" if any(taps) else "dilation"
+            raise OpError(f"a deconv whose kernel is spread out does not multiply in {dtype}", at=at)
 
     def to_onnx(self, net: OnnxNet, x: str) -> str:
         window = OnnxWindow(net, self.kernel_size, self.stride, self.dilation)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from trtdsl.ops._axes import of_type
 from trtdsl.ops._broadcast import broadcast_shapes
@@ -22,6 +23,7 @@ class Linear(Op):
     out_features = attribute(Int(minimum=1), help="size of the output's last axis")
     weight = declare_weight("[out_features, in_features]")
     bias = declare_weight("[out_features]", optional=True, initial=0.0)
+    quantized_weights: ClassVar[Mapping[str, int]] = {"weight": 0}
 
     def infer(self, x: TensorType) -> TensorType:
         if x.rank == 0:
@@ -39,12 +41,14 @@ class Linear(Op):
         ones = (1,) * (rank - 2)
         operation = net.trt.MatrixOperation
         weight, is_transposed = net.matrix("weight", rank)
-        product = net.add_matrix_multiply(
+        layer = net.add_matrix_multiply(
             net.broadcast(x, x_type.shape, rank),
             operation.NONE,
             weight,
             operation.NONE if is_transposed else operation.TRANSPOSE,
-        ).get_output(0)
+        )
+        net.hands_on(layer)
+        product = layer.get_output(0)
         if self.bias:
             bias = net.weight_tensor("bias", (*ones, 1, self.out_features))
             product = net.elementwise("SUM", product, bias)
@@ -70,6 +74,7 @@ class MatMul(Op):
     b = tensor(FLOATS, help="[..., k, m], or [k]")
     transpose_a = attribute(Bool(), default=False, help="exchange the last two axes of the first input")
     transpose_b = attribute(Bool(), default=False, help="exchange the last two axes of the second input")
+    quantized_weights: ClassVar[Mapping[str, int]] = {}
 
     def infer(self, a: TensorType, b: TensorType) -> TensorType:
         self._check_rank(a, "first", "transpose_a", self.transpose_a)
@@ -102,6 +107,7 @@ class MatMul(Op):
             _as_matrices(net, b, b_type.shape, rank, row=False),
             _operation(net, self.transpose_b),
         )
+        net.hands_on(product)
         if 1 not in (a_type.rank, b_type.rank):
             return product
         full = list(y_type.shape)

@@ -159,6 +159,17 @@ class Net(Protocol):
         """
         ...
 
+    def add_weighted(self, method: str, x: Any, channels: int, window: tuple[int, ...]) -> Any:
+        """The convolution or deconvolution by `weight` and `bias`, in the type that this layer multiplies in.
+
+        `method` adds it, `window` is the size of its kernel.
+        """
+        ...
+
+    def hands_on(self, layer: Any) -> None:
+        """Say of a layer that was added that, if it reads int8 or fp8, it gives floats of this layer's precision."""
+        ...
+
     def constant(self, value: object, dtype: DataType | None = None, shape: tuple[int, ...] | None = None) -> Any:
         """A constant tensor; floats take the layer's type unless `dtype` says more."""
         ...

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from trtdsl.ops._axes import axis_of, of_type
 from trtdsl.ops.attributes import DType, Int, Maybe
-from trtdsl.ops.base import Net, OnnxNet, Op, OpError, attribute, tensor
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, Policy, attribute, tensor
 from trtdsl.ops.base import weight as declare_weight
-from trtdsl.types import FLOATS, DataType, Dim, TensorType, format_shape
+from trtdsl.types import FLOATS, QUANTIZED, DataType, Dim, TensorType, format_shape
 
 if TYPE_CHECKING:
     from trtdsl.weights import Weight
-
-QUANTIZED = frozenset({DataType.INT8, DataType.FP8})
 
 
 class _Quantization(Op):
@@ -136,6 +134,8 @@ class Dequantize(_Quantization):
     kind = "dequantize"
     example = "{op: dequantize, scale: 0.05}"
     example_inputs = "{x: {shape: [1, 8, 32, 32], dtype: int8}}"
+    is_fused = False
+    """Whether it only says how the layer behind it multiplies, so that nothing may stand between them."""
     x = tensor(QUANTIZED)
 
     def infer_with(
@@ -150,13 +150,29 @@ class Dequantize(_Quantization):
         if net.runtime.has_typed_quantization:
             return _set_axis(net.add_dequantize(x, scale, _trt_type(net, dtype)), self._axis(net))
         _refuse_fp8(net, of_type(net.input_types[0]).dtype, "in")
-        wide = _set_axis(net.add_dequantize(x, scale), self._axis(net))
+        layer = net.add_dequantize(x, scale)
+        wide = _set_axis(layer, self._axis(net))
+        if self.is_fused:
+            net.hands_on(layer)
+            return wide
         return wide if dtype is DataType.FP32 else net.cast(wide, dtype)
 
     def to_onnx(self, net: OnnxNet, x: str, scale_tensor: str | None = None) -> str:
         wide = net.node("DequantizeLinear", x, self._onnx_scale(net, scale_tensor), axis=self._axis(net))
         dtype = net.output_types[0].dtype
         return wide if dtype is DataType.FP32 else net.cast(wide, dtype)
+
+
+class InputQuantize(Quantize):
+    """What quantised layers read, rounded from the type that it has."""
+
+    policy = Policy.TRANSPARENT
+
+
+class InputDequantize(Dequantize):
+    """What quantised layers read, as floats again."""
+
+    is_fused = True
 
 
 def _trt_type(net: Net, dtype: DataType) -> Any:

@@ -69,7 +69,13 @@ def document_keys() -> dict[str, Schema]:
             or_expression({"enum": ["native", "auto"], "title": "native or auto"}),
             "auto: layers take the plugins of trtdsl where there are any, unless they say otherwise; default: native",
         ),
-        "precision": described(_PRECISION, "the type layers compute in; or {default, layers: {pattern: type}}"),
+        "precision": described(
+            _PRECISION, "the type layers compute in; or {default, fallback, layers: {pattern: type}}"
+        ),
+        "quantization": described(
+            _QUANTIZATION,
+            "the scales of tensors in int8 and fp8: a file of them, or {scales: file, tensors: {name: scale}}",
+        ),
         "build": described(_build(), "settings of the builder"),
         "modules": described(
             mapping_of({"$ref": "#/$defs/module"}, "modules by name", IDENTIFIER),
@@ -111,19 +117,48 @@ _PLUGINS: Schema = record(
 )
 _PRECISION: Schema = or_expression(
     {
-        "title": "fp32, fp16 or bf16, or {default, layers: {pattern: type}}",
+        "title": "fp32, fp16, bf16, int8 or fp8, or {default, fallback, layers: {pattern: type}}",
         "anyOf": [
             forms.PRECISION,
             record(
                 "precision",
                 {
-                    "default": forms.PRECISION,
+                    "default": described(
+                        or_expression(forms.PRECISION), "the type of layers that nothing else is said of"
+                    ),
+                    "fallback": described(
+                        or_expression(forms.FLOAT),
+                        "what int8 and fp8 layers hand on, and layers that cannot be either compute in; default: fp16",
+                    ),
                     "layers": mapping_of(or_expression(forms.PRECISION), "types by patterns over layers' names"),
+                    "allow": described(
+                        one_or_list(forms.TEXT, "a pattern, or a list of patterns, over layers' names"),
+                        "layers that TensorRT may compute in another type than asked; of others that is an error",
+                    ),
                 },
             ),
         ],
     }
 )
+_QUANTIZATION: Schema = {
+    "title": "a file, or {scales, tensors}",
+    "anyOf": [
+        or_expression(forms.TEXT),
+        record(
+            "quantization",
+            {
+                "scales": described(
+                    or_expression(one_or_list(forms.TEXT, "a file, or a list of files")),
+                    "files of scales, relative to this file: those that `trtdsl calibrate` writes, or others'",
+                ),
+                "tensors": described(
+                    mapping_of(or_expression(forms.NUMBER), "scales by the names of tensors"),
+                    "what a step of int8 is worth in a tensor, instead of what files say",
+                ),
+            },
+        ),
+    ],
+}
 _OUTPUT: Schema = {
     "title": "a tensor, or {tensor, dtype}",
     "anyOf": [

@@ -9,7 +9,7 @@ from typing import Any
 from trtdsl.names import IDENTIFIER, LAYER_NAME, NameRule
 from trtdsl.ops.attributes import Schema
 from trtdsl.ops.base import WeightParameter
-from trtdsl.types import PRECISIONS, DataType, Dim
+from trtdsl.types import PRECISIONS, QUANTIZED_PRECISIONS, DataType, Dim
 
 EXPRESSION = {"$ref": "#/$defs/expression"}
 EXPRESSION_FORM: Schema = {"type": "string", "pattern": "\\$", "title": "an expression: `$name` or `$(…)`"}
@@ -77,7 +77,11 @@ TENSOR: Schema = {
     "title": "the name of a layer or input, `name:port` where it has several outputs",
 }
 DTYPE: Schema = {"enum": [dtype.value for dtype in DataType], "title": f"one of {', '.join(d.value for d in DataType)}"}
-PRECISION: Schema = {"enum": [dtype.value for dtype in PRECISIONS], "title": "fp32, fp16 or bf16"}
+FLOAT: Schema = {"enum": [dtype.value for dtype in PRECISIONS], "title": "fp32, fp16 or bf16"}
+PRECISION: Schema = {
+    "enum": [dtype.value for dtype in (*PRECISIONS, *QUANTIZED_PRECISIONS)],
+    "title": "fp32, fp16, bf16, int8 or fp8",
+}
 SHAPE: Schema = {
     "type": "array",
     "items": {"title": "a whole number from 1, or a dimension", "anyOf": [SIZE, IDENTIFIER_FORM]},

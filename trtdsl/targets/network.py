@@ -12,12 +12,13 @@ import numpy as np
 
 from trtdsl.errors import BuildError, Diagnostic, used_at
 from trtdsl.graph import Graph, Layer, read_from_outside
-from trtdsl.ops.base import Op, OpError, OpErrors
+from trtdsl.ops.base import Op, OpError
 from trtdsl.ops.raw import RawLayer
 from trtdsl.plugins.given import GivenField
 from trtdsl.plugins.use import PluginUse
 from trtdsl.targets import plugins, raw
 from trtdsl.targets.plugins import PluginSource, SettledPlugin
+from trtdsl.targets.quantized import QuantizedWeights
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.signatures import Declarations
 from trtdsl.targets.sizes import SizeTensors
@@ -34,11 +35,10 @@ class RefusedError(Exception):
 def impossible(layer: Layer, error: OpError) -> BuildError:
     """The error for what an op knows that this runtime cannot do."""
     notes = used_at(layer.origin)
-    found = error.errors if isinstance(error, OpErrors) else (error,)
     return BuildError(
         [
             Diagnostic(one.code or "tensorrt-type", f"{layer.name}: {one.message}", layer.span(one.at), one.hint, notes)
-            for one in found
+            for one in error.errors
         ]
     )
 
@@ -117,7 +117,7 @@ class Lowering:
     begin: Callable[[LayerNet, Mapping[str, Any]], Mapping[str, Any]]
 
 
-class LayerNet(SizeTensors):
+class LayerNet(SizeTensors, QuantizedWeights):
     """The `Net` of one layer. Keeps the TensorRT layers that were added, in order."""
 
     # The state knows neither of this nor of the lowering: a cycle would let the network outlive its builder.
@@ -138,6 +138,8 @@ class LayerNet(SizeTensors):
         self.added: list[Any] = []
         self.plugins: list[Any] = []
         """Those of the layers added that are plugins."""
+        self.handing_on: list[Any] = []
+        """Those that read int8 or fp8 and give floats of the layer's precision."""
         self.settled = 0
         """How many of those added have their types: those before the first layer of a body."""
         self.trt = state.api.trt
@@ -233,6 +235,8 @@ class LayerNet(SizeTensors):
         """What a weakly typed network is told of a layer besides: the types of a plugin's outputs, and a precision."""
         if any(layer is plugin for plugin in self.plugins):
             return plugins.constraints(self, layer)
+        if any(layer is one for one in self.handing_on):
+            return [self.state.api.data_type(self.layer.precision)], None
         is_held = self.layer.explicit and self.layer.precision is DataType.FP32 and self.state.mixes_floats
         return None, self.state.api.data_type(DataType.FP32) if is_held else None
 
@@ -263,8 +267,11 @@ class LayerNet(SizeTensors):
     def matrix(self, name: str, rank: int) -> tuple[Any, bool]:
         """A weight of two axes as a constant of `rank`, as it lies in its file, and whether that is transposed."""
         weight, transposed = as_stored(self.layer.weights[name])
+        ones = rank - len(weight.settled_shape)
+        shape = (1,) * ones + weight.settled_shape
+        if self.is_quantized(name):
+            return self.quantized_weight(name, weight, shape, ones + int(transposed)), transposed
         weights = self.state.api.weights_of(weight, f"{self.layer.name}.{name}")
-        shape = (1,) * (rank - len(weight.settled_shape)) + weight.settled_shape
         return self.add_constant(shape, weights).get_output(0), transposed
 
     def weight_type(self, name: str) -> TensorType:

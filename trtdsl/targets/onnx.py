@@ -97,9 +97,9 @@ class OnnxModel:
 def to_onnx(graph: Graph, *, stepwise: bool = False) -> OnnxModel:
     """The model of a typed graph. Raises ExportError with every layer that ONNX cannot say.
 
-    With `stepwise` each node's output passes an Identity. Where ONNX Runtime computes a node in fp32, for want of a
-    kernel in fp16, it casts, and lets two casts that meet cancel each other, roundings and overflows with them; behind
-    an Identity they do not meet.
+    With `stepwise` each node's output passes two Identities. Where ONNX Runtime computes a node in fp32, for want of a
+    kernel in fp16, it casts, and lets two casts that meet cancel each other, roundings and overflows with them. Behind
+    Identities they do not meet, if there are two: one alone between such nodes is brought into fp32 as well.
     """
     state = OnnxState(graph, opset_for(graph))
     refused: list[Diagnostic] = []
@@ -124,7 +124,7 @@ def to_onnx(graph: Graph, *, stepwise: bool = False) -> OnnxModel:
 
 
 def _separate(state: OnnxState, block: Block) -> None:
-    """Put an Identity behind each output of each node, inside nodes as well."""
+    """Put two Identities behind each output of each node, inside nodes as well."""
     nodes = []
     for node in block.nodes:
         for value in node.attributes.values():
@@ -132,7 +132,10 @@ def _separate(state: OnnxState, block: Block) -> None:
                 _separate(state, value)
         inner = {name: state.unique(f"{name}/step") for name in node.outputs if name}
         nodes.append(replace(node, outputs=tuple(inner.get(name, name) for name in node.outputs)))
-        nodes += [Node("Identity", (made,), (name,), {}, made, node.place) for name, made in inner.items()]
+        for name, made in inner.items():
+            between = state.unique(f"{name}/step")
+            nodes.append(Node("Identity", (made,), (between,), {}, made, node.place))
+            nodes.append(Node("Identity", (between,), (name,), {}, between, node.place))
     block.nodes[:] = nodes
 
 

@@ -13,6 +13,7 @@ from trtdsl.graph import Graph, Layer
 from trtdsl.targets.sizes import SizeTensors, source_of
 from trtdsl.types import Arithmetic, DataType, Dim, Expression, Shape, TensorType, symbols
 from trtdsl.weights import Weight, to_storage
+from trtdsl.weights.quantized import SCALES, in_steps
 
 OPSET = 17
 """What is written unless element types need more: TensorRT 8.6's own parser reads it."""
@@ -149,12 +150,27 @@ class OnnxLayerNet(SizeTensors):
         return self.state.initializer(f"{self.layer.name}/constant", dtype, to_storage(array, dtype))
 
     def weight(self, name: str, shape: tuple[int, ...] | None = None) -> str:
-        """A weight in its declared layout, reshaped when `shape` is given."""
+        """A weight in its declared layout, reshaped when `shape` is given; what is quantised has gone through that."""
         weight = self.layer.weights[name]
+        if self.layer.quantized is not None and name in (self.layer.op.quantized_weights or {}):
+            return self._quantized_weight(name, (self.layer.op.quantized_weights or {})[name], self.layer.quantized)
         if shape is not None and shape != weight.settled_shape:
             array = weight.array().reshape(shape)
             return self.state.initializer(f"{self.layer.name}.{name}", weight.dtype, array)
         return self.state.weight(f"{self.layer.name}.{name}", weight)
+
+    def _quantized_weight(self, name: str, axis: int, dtype: DataType) -> str:
+        """A weight out of numbers in int8 or fp8 and the scales of its channels."""
+        elements, steps = self.weight_array(name), self.weight_array(SCALES.format(name))
+        scales = self.constant(steps, DataType.FP32)
+        if dtype is DataType.INT8:
+            label = f"{self.layer.name}.{name}"
+            small = self.state.initializer(label, DataType.INT8, in_steps(elements, steps, axis))
+        else:
+            zeros = self.cast(self.constant(np.zeros_like(steps), DataType.FP32), dtype)
+            small = self.node("QuantizeLinear", self.constant(elements, DataType.FP32), scales, zeros, axis=axis)
+        wide = self.node("DequantizeLinear", small, scales, axis=axis)
+        return wide if self.dtype is DataType.FP32 else self.cast(wide, self.dtype)
 
     def weight_array(self, name: str) -> np.ndarray[Any, Any]:
         """A weight's elements as fp32 (integers as they are), in its declared shape."""

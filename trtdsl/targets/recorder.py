@@ -26,6 +26,7 @@ from trtdsl.targets.plugins import SettledPlugin, plugins_of, refuse_undeclared_
 from trtdsl.targets.raw import declarations_for, refuse_undeclared
 from trtdsl.targets.runtime import LATEST, Runtime
 from trtdsl.targets.tensorrt import Names, name_layers, refuse_unknown_types
+from trtdsl.targets.weak_typing import TOLD_AGAIN
 from trtdsl.types import DataType, format_shape
 from trtdsl.weights import Weight
 
@@ -126,7 +127,8 @@ class _Recording:
         self._take(layer)
 
     def _take(self, layer: Layer) -> None:
-        what = f"{layer.op.title}, {layer.precision}"
+        precision = layer.precision if layer.quantized is None else f"{layer.quantized} and {layer.precision}"
+        what = f"{layer.op.title}, {precision}"
         self._taken.append(Calls(layer.name, what, layer.origin.span, self.recorder.take()))
 
     def _before_body(self, net: LayerNet, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -211,8 +213,8 @@ class _FullRecording(_Recording):
                 tensor.name = f"{name}/inner"
 
     def _finish_output(self, output: GraphOutput, tensor: _Symbol) -> None:
-        if not self._strongly_typed and self.graph.types[output.tensor].dtype is DataType.INT8:
-            tensor.dtype = self.recorder.data_type(DataType.INT8)
+        if not self._strongly_typed and (dtype := self.graph.types[output.tensor].dtype) in TOLD_AGAIN:
+            tensor.dtype = self.recorder.data_type(dtype)
 
     def _finish_identity(self, output: GraphOutput, identity: _RecordedLayer) -> None:
         identity.name = f"{output.name}/output"

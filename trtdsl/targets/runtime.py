@@ -83,6 +83,11 @@ class Runtime:
         return DataType.BF16 in self.dtypes and not self.is_rtx
 
     @property
+    def has_quantized_deconvolution(self) -> bool:
+        """Whether deconvolutions may multiply in int8 or fp8; 8.6 ends in an internal error for weights of theirs."""
+        return self.can_be_strongly_typed
+
+    @property
     def has_bool_padding(self) -> bool:
         """Whether slices of booleans may reach beyond their input; 8.6 finds no implementation for them."""
         return self.can_be_strongly_typed
@@ -145,9 +150,24 @@ class Runtime:
         return not self.is_rtx
 
     @property
+    def has_algorithm_selector(self) -> bool:
+        """Whether a build can be told which tactics to take; a later version may do without."""
+        return not self.is_rtx and hasattr(self.module, "IAlgorithmSelector")
+
+    @property
     def has_compatibility(self) -> bool:
         """Whether engines can be made for other GPUs, or later versions, in return for speed."""
         return not self.is_rtx
+
+    @property
+    def has_dla(self) -> bool:
+        """Whether layers may run on deep-learning accelerators, where a device has them."""
+        return not self.is_rtx and (self.module is None or hasattr(self.module, "DeviceType"))
+
+    @property
+    def shares_profiles_on_request(self) -> bool:
+        """Whether several contexts may use one optimisation profile only if the builder is told; later ones always."""
+        return not self.can_be_strongly_typed
 
     @property
     def has_stripping(self) -> bool:

@@ -23,8 +23,8 @@ from trtdsl.targets.plugins import has_plugins
 from trtdsl.targets.recorder import Calls, record_all, written
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.script_config import config_statements
-from trtdsl.targets.weak_typing import WeakTyping
-from trtdsl.types import PRECISIONS, DataType
+from trtdsl.targets.weak_typing import WeakTyping, held_types
+from trtdsl.types import DataType
 from trtdsl.version import __version__
 from trtdsl.weights import Weight
 from trtdsl.weights.npz import write_npz
@@ -151,7 +151,7 @@ def _start(graph: Graph, runtime: Runtime, strongly_typed: bool, weights: str | 
         yield f"with np.load(Path(__file__).with_name({weights!r}), allow_pickle=False) as file:"
         yield "    stored = dict(file)"
     if not strongly_typed:
-        floats = [f"trt.DataType.{dtype.trt_name}" for dtype in PRECISIONS if dtype in runtime.dtypes]
+        floats = [f"trt.DataType.{dtype.trt_name}" for dtype in held_types(graph, runtime)]
         yield f"typing = WeakTyping(trt, [{', '.join(floats)}])"
 
 

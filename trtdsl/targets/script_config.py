@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from trtdsl.build_options import BuildOptions
 from trtdsl.errors import BuildError, Diagnostic
 from trtdsl.graph import Graph
+from trtdsl.profiles import profiles_of
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import DataType
 
@@ -29,7 +30,7 @@ def config_statements(graph: Graph, runtime: Runtime, options: BuildOptions, *, 
     return [
         "config = builder.create_builder_config()",
         *_options(runtime, options),
-        *_profile(graph),
+        *_profiles(graph, runtime, options),
         *([] if strongly_typed else _precisions(graph)),
     ]
 
@@ -38,6 +39,7 @@ def _refuse(runtime: Runtime, options: BuildOptions) -> None:
     lacking = {
         "version_compatible": options.version_compatible and not runtime.has_compatibility,
         "hardware_compatibility": options.hardware_compatibility != "none" and not runtime.has_compatibility,
+        "dla_core": options.dla_core is not None and not runtime.has_dla,
         "strip": options.strip and not runtime.has_stripping,
         "target": options.target and not runtime.has_compute_capability,
         "strongly_typed": options.strongly_typed and not runtime.can_be_strongly_typed,
@@ -74,6 +76,11 @@ def _options(runtime: Runtime, options: BuildOptions) -> Iterator[str]:
         yield f"config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.{level}"
     if options.tactic_sources is not None:
         yield f"config.set_tactic_sources({_mask('TacticSource', options.tactic_sources)})"
+    if options.dla_core is not None:
+        yield "config.default_device_type = trt.DeviceType.DLA"
+        yield f"config.DLA_core = {options.dla_core}"
+    if options.gpu_fallback:
+        yield "config.set_flag(trt.BuilderFlag.GPU_FALLBACK)"
     targets = dict.fromkeys(options.target)
     if targets:
         yield f"config.num_compute_capabilities = {len(targets)}"
@@ -89,19 +96,20 @@ def _mask(enumeration: str, names: Sequence[str]) -> str:
     return " | ".join(f"1 << int(trt.{enumeration}.{name.upper()})" for name in dict.fromkeys(names)) or "0"
 
 
-def _profile(graph: Graph) -> Iterator[str]:
-    if graph.is_static:
-        return
-    yield "profile = builder.create_optimization_profile()"
-    for entry in graph.inputs:
-        shapes = (str(tuple(dim.sizes[point] for dim in entry.type.shape)) for point in range(3))
-        yield f"profile.set_shape({entry.name!r}, {', '.join(shapes)})"
-    yield "config.add_optimization_profile(profile)"
+def _profiles(graph: Graph, runtime: Runtime, options: BuildOptions) -> Iterator[str]:
+    profiles = profiles_of(graph, options)
+    for profile in profiles:
+        yield "profile = builder.create_optimization_profile()"
+        for name, shapes in profile.items():
+            yield f"profile.set_shape({name!r}, {', '.join(map(str, shapes))})"
+        yield "config.add_optimization_profile(profile)"
+    if profiles and runtime.shares_profiles_on_request:
+        yield "config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)"
 
 
 def _precisions(graph: Graph) -> Iterator[str]:
     yield "config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)"
     used = {tensor.dtype for tensor in graph.types.values()}
-    for dtype, flag in ((DataType.FP16, "FP16"), (DataType.BF16, "BF16"), (DataType.INT8, "INT8")):
+    for dtype in (DataType.FP16, DataType.BF16, DataType.INT8, DataType.FP8):
         if dtype in used:
-            yield f"config.set_flag(trt.BuilderFlag.{flag})"
+            yield f"config.set_flag(trt.BuilderFlag.{dtype.name})"

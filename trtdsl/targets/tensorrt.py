@@ -16,7 +16,7 @@ from trtdsl.targets.network import LayerNet, Lowering, NetworkState, RefusedErro
 from trtdsl.targets.plugins import SettledPlugin, make, plugins_of
 from trtdsl.targets.raw import check_outputs, declarations_for
 from trtdsl.targets.runtime import Runtime
-from trtdsl.targets.weak_typing import WeakTyping, weak_typing
+from trtdsl.targets.weak_typing import TOLD_AGAIN, WeakTyping, weak_typing
 from trtdsl.types import DataType, TensorType
 from trtdsl.weights import Weight
 
@@ -76,7 +76,7 @@ def emit(graph: Graph, network: Any, runtime: Runtime, log: MessageLog, *, stron
     """
     api = TensorRTApi(network, runtime)
     network.name = graph.name
-    typing = None if strongly_typed else weak_typing(runtime)
+    typing = None if strongly_typed else weak_typing(graph, runtime)
     state = NetworkState(
         api, runtime, graph, declarations=declarations_for(graph, runtime), plugins=plugins_of(graph, runtime)
     )
@@ -227,9 +227,8 @@ def _mark_outputs(state: NetworkState, network: Any, typing: WeakTyping | None) 
             layer.metadata = output.span.file_and_line
             tensor = layer.get_output(0)
         network.mark_output(tensor)
-        if typing is not None and state.graph.types[output.tensor].dtype is DataType.INT8:
-            # Otherwise it comes out as what it was quantised from.
-            tensor.dtype = state.api.data_type(DataType.INT8)
+        if typing is not None and (dtype := state.graph.types[output.tensor].dtype) in TOLD_AGAIN:
+            tensor.dtype = state.api.data_type(dtype)
         delivered.append((output.name, tensor))
     # An output often bears the name of another tensor: of what it was cast from, or of any other.
     taken = {name for name, _ in delivered}

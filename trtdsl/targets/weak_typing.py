@@ -10,13 +10,26 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from trtdsl.graph import Graph
 from trtdsl.targets.runtime import Runtime
-from trtdsl.types import FLOATS
+from trtdsl.types import FLOATS, PRECISIONS, QUANTIZED, DataType
+
+TOLD_AGAIN = frozenset({DataType.INT8, DataType.FP16, DataType.BF16})
+"""Types in which an output of the network is delivered only if its tensor is told as well: what plugins give, and what
+identities hand on, comes out in fp32 otherwise, and int8 as what it was quantised from."""
 
 
-def weak_typing(runtime: Runtime) -> WeakTyping:
+def weak_typing(graph: Graph, runtime: Runtime) -> WeakTyping:
     """The precisions of one network of a weakly typed runtime."""
-    return WeakTyping(runtime.module, [runtime.data_type(dtype) for dtype in FLOATS & runtime.dtypes])
+    return WeakTyping(runtime.module, [runtime.data_type(dtype) for dtype in held_types(graph, runtime)])
+
+
+def held_types(graph: Graph, runtime: Runtime) -> tuple[DataType, ...]:
+    """The float types that TensorRT is held to; none where there is nothing but fp32 for it to choose from."""
+    used = {tensor.dtype for tensor in graph.types.values()}
+    if not used & ((FLOATS | QUANTIZED) - {DataType.FP32}):
+        return ()
+    return tuple(dtype for dtype in PRECISIONS if dtype in runtime.dtypes)
 
 
 class WeakTyping:
@@ -62,14 +75,19 @@ class WeakTyping:
     def constrain(self, layer: Any, outputs: Any = None, precision: Any = None) -> None:
         """Set the types of one layer's outputs, and its precision where it has one; integers are left alone.
 
-        Of plugins, `outputs` are the types where they are known. `precision` is what it computes in, if that matters.
+        Of plugins, `outputs` are the types where they are known, and of layers that read int8 what they hand on.
+        `precision` is what it computes in, if that matters.
         """
         kind = getattr(layer, "type", None)
         if kind in self._plugins:
             self._constrain_plugin(layer, outputs, precision)
             return
         if kind in self._quantization:
-            self._types[layer.get_output(0).name] = getattr(layer, "to_type", None) or self._quantization[kind]
+            chosen = getattr(layer, "to_type", None) or self._quantization[kind]
+            self._types[layer.get_output(0).name] = chosen if outputs is None else outputs[0]
+            return
+        if outputs is not None:
+            self._constrain_quantized(layer, outputs)
             return
         dtype = self._computes_in(layer)
         if dtype not in self._floats:
@@ -85,6 +103,12 @@ class WeakTyping:
             if is_single:
                 layer.set_output_type(index, dtype)
             self._types[layer.get_output(index).name] = dtype
+
+    def _constrain_quantized(self, layer: Any, outputs: Any) -> None:
+        """Say what a layer hands on that multiplies in int8; that it does, what it reads tells."""
+        for index in range(layer.num_outputs):
+            layer.set_output_type(index, outputs[index])
+            self._types[layer.get_output(index).name] = outputs[index]
 
     def _constrain_plugin(self, layer: Any, outputs: Any, precision: Any) -> None:
         """Follow the types of a plugin; with a precision it has no other choice."""

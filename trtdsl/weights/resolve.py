@@ -16,6 +16,7 @@ from trtdsl.weights.entries import Entry
 from trtdsl.weights.library import WeightLibrary
 from trtdsl.weights.overrides import Lookup, OverrideError, read_override
 from trtdsl.weights.sources import Initialiser, Inline, Stored, can_take
+from trtdsl.weights.trained import Trained, TrainedError, read_trained
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,20 @@ class WeightResolver:
         except OverrideError as error:
             self._report("weight-value", request, f"{request.label}: {error.message}", error.span, error.hint)
             return None
+
+    def trained(self, layer: str, origin: Origin) -> Trained:
+        """The scales that quantisers of a layer left in its weights files."""
+        name, paths = self._library.scope(layer)
+
+        def find(key: str) -> Entry | None:
+            found = self._library.find(f"{name}.{key}" if name else key, paths, origin.span)
+            return found[0] if found else None
+
+        try:
+            return read_trained(find)
+        except TrainedError as error:
+            self._diagnostics.error("scale-value", f"{layer}: {error}", origin.span, notes=used_at(origin))
+            return Trained()
 
     def finish(self) -> None:
         """Report the weights that no file is named for; one error for all of them."""

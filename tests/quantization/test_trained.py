@@ -1,0 +1,164 @@
+"""Scales that quantisers left in weights files: of PyTorch's fake quantisation, and of NVIDIA's packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tests.quantization.nets import load
+from trtdsl.api import Network
+from trtdsl.errors import NetworkError
+
+NET = """
+inputs: {x: [1, 2, 4, 4]}
+precision: int8
+weights: net.safetensors
+layers:
+  - {op: conv, name: conv, out_channels: 3, kernel_size: 1, bias: false}
+  - {op: relu, name: act}
+  - {op: conv, name: last, out_channels: 3, kernel_size: 1, bias: false}
+"""
+WEIGHT = np.array([[1, -2], [0.5, 0.25], [0, 0]], np.float32).reshape(3, 2, 1, 1)
+
+
+def network(folder: Path, quantizers: dict[str, object]) -> Network:
+    entries = {"conv.weight": WEIGHT, "last.weight": np.ones((3, 3, 1, 1), np.float32)}
+    save_file(entries | {key: np.asarray(value) for key, value in quantizers.items()}, folder / "net.safetensors")
+    return load(folder, NET)
+
+
+def weight_scales(network: Network) -> list[float]:
+    [conv] = [layer for layer in network.typed.layers if layer.name == "conv"]
+    scales: list[float] = conv.weights["weight/scales"].array().tolist()
+    return scales
+
+
+KNOWN: dict[str, tuple[dict[str, object], dict[str, float], list[float]]] = {
+    "pytorch-quantization": (
+        {
+            "conv._input_quantizer._amax": np.float32(12.7),
+            "conv._weight_quantizer._amax": np.full((3, 1, 1, 1), 254, np.float32),
+            "last._input_quantizer._amax": np.float32(2.54),
+        },
+        {"x": 0.1, "act": 0.02},
+        [2, 2, 2],
+    ),
+    "Model Optimizer": (
+        {
+            "conv.input_quantizer._amax": np.full(1, 12.7, np.float16),
+            "conv.weight_quantizer._amax": np.float32(127),
+            "last.input_quantizer._amax": np.float32(2.54),
+        },
+        {"x": 0.1, "act": 0.02},
+        [1, 1, 1],
+    ),
+    "PyTorch": (
+        {
+            "conv.weight_fake_quant.scale": np.array([0.5, 0.25, 0.125], np.float32),
+            "conv.weight_fake_quant.zero_point": np.zeros(3, np.int64),
+            "conv._input_quantizer._amax": np.float32(12.7),
+            "last._input_quantizer._amax": np.float32(2.54),
+        },
+        {"x": 0.1, "act": 0.02},
+        [0.5, 0.25, 0.125],
+    ),
+    "weights without a quantiser": (
+        {"conv.input_quantizer._amax": np.float32(12.7), "last.input_quantizer._amax": np.float32(2.54)},
+        {"x": 0.1, "act": 0.02},
+        [2 / 127, 0.5 / 127, 1],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_scales(case: str, tmp_path: Path) -> None:
+    quantizers, tensors, channels = KNOWN[case]
+    loaded = network(tmp_path, quantizers)
+    assert loaded.graph.scales == pytest.approx(tensors, rel=1e-3)
+    assert weight_scales(loaded) == pytest.approx(channels, rel=1e-6)
+    assert loaded.warnings == ()
+
+
+OUTPUTS: dict[str, tuple[dict[str, object], float]] = {
+    "int8 around zero": ({"scale": np.float32(0.5), "zero_point": np.zeros(1, np.int32)}, 0.5),
+    "uint8 from a zero point": (
+        {"scale": np.full(1, 0.5, np.float32), "zero_point": np.full(1, 155, np.int64)},
+        77.5 / 127,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_what_a_layer_makes(case: str, tmp_path: Path) -> None:
+    quantizer, expected = OUTPUTS[case]
+    text = """
+inputs: {x: [1, 2, 4, 4]}
+precision: int8
+weights: net.safetensors
+layers:
+  - {op: conv, name: conv, out_channels: 3, kernel_size: 1, bias: false}
+  - {op: conv, name: last, out_channels: 3, kernel_size: 1, bias: false}
+"""
+    entries = {"conv.weight": WEIGHT, "last.weight": np.ones((3, 3, 1, 1), np.float32)}
+    entries |= {f"conv.activation_post_process.{key}": np.asarray(value) for key, value in quantizer.items()}
+    save_file(entries, tmp_path / "net.safetensors")
+    loaded = load(tmp_path, text)
+    assert loaded.graph.scales == {"conv": pytest.approx(expected)}
+    assert loaded.graph.unquantized == {"conv": "no scale of x"}
+
+
+def test_files_count_for_more(tmp_path: Path) -> None:
+    quantizers: dict[str, object] = {f"{layer}._input_quantizer._amax": np.float32(12.7) for layer in ("conv", "last")}
+    network(tmp_path, quantizers)
+    loaded = load(tmp_path, f"quantization: {{tensors: {{act: 3}}}}{NET}")
+    assert loaded.graph.scales == pytest.approx({"x": 0.1, "act": 3})
+
+
+WRONG: dict[str, tuple[dict[str, object], str]] = {
+    "a scale for each channel of a tensor": (
+        {"conv._input_quantizer._amax": np.ones(2, np.float32)},
+        'conv: "conv._input_quantizer._amax" has 2 elements, and tensors have one scale',
+    ),
+    "weights around another number": (
+        {
+            "conv.weight_fake_quant.scale": np.ones(3, np.float32),
+            "conv.weight_fake_quant.zero_point": np.ones(3, np.int64),
+        },
+        'conv: "conv.weight_fake_quant.zero_point" is not zero, and weights are quantised around zero',
+    ),
+    "too few for the weight": (
+        {
+            "conv._input_quantizer._amax": np.float32(1),
+            "conv._weight_quantizer._amax": np.ones(2, np.float32),
+            "last._input_quantizer._amax": np.float32(1),
+        },
+        'conv: "conv._weight_quantizer._amax" in net.safetensors has 2 scales, and weight has 3 channels',
+    ),
+    "a quantiser that saw nothing": (
+        {"conv._input_quantizer._amax": np.float32(0), "last._input_quantizer._amax": np.float32(1)},
+        "the scale of x in the weights is 0, and scales are positive",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_makes_no_sense(case: str, tmp_path: Path) -> None:
+    quantizers, message = WRONG[case]
+    with pytest.raises(NetworkError) as error:
+        network(tmp_path, quantizers)
+    assert [(found.code, found.message) for found in error.value.diagnostics] == [("scale-value", message)]
+
+
+def test_nobody_asks_for_them_in_a_network_of_floats(tmp_path: Path) -> None:
+    network(tmp_path, {f"{layer}._input_quantizer._amax": np.float32(1) for layer in ("conv", "last")})
+    assert load(tmp_path, NET, precision="fp16").graph.scales == {}
+
+
+def test_a_weight_that_is_not_finite(tmp_path: Path) -> None:
+    entries = {"conv.weight": np.full_like(WEIGHT, np.inf), "last.weight": np.ones((3, 3, 1, 1), np.float32)}
+    save_file(entries, tmp_path / "net.safetensors")
+    with pytest.raises(NetworkError, match="weight-nonfinite"):
+        load(tmp_path, f"quantization: {{tensors: {{x: 1, act: 1}}}}{NET}")

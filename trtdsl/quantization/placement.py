@@ -1,0 +1,120 @@
+"""Where tensors are quantised, so that TensorRT fuses what is around: NVIDIA's rules for explicit quantisation.
+
+What multiplies reads quantised inputs; nothing is quantised between a convolution and the normalisation, activation and
+sum that are fused into it. The other operand of such a sum is quantised, or the sum is not fused, and what a mean reads
+of one, or the convolution before hands on floats. What only moves elements stands between a tensor and the quantisation
+of what it becomes, past which TensorRT moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from trtdsl.graph import Graph, Layer, read_from_outside
+from trtdsl.ops.activation import Activation
+from trtdsl.ops.base import Policy
+from trtdsl.ops.conv import Conv
+from trtdsl.ops.elementwise import Add
+from trtdsl.ops.norm import BatchNorm
+from trtdsl.ops.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool
+from trtdsl.ops.slicing import Concat
+
+_MEANS = (AdaptiveAvgPool, AvgPool, GlobalAvgPool)
+
+
+def can_multiply(layer: Layer) -> bool:
+    """Whether there are kernels in int8 or fp8 for the op of a layer."""
+    return layer.op.quantized_weights is not None
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Who makes and who reads the tensors of an inferred graph."""
+
+    graph: Graph
+
+    @cached_property
+    def makers(self) -> dict[str, Layer]:
+        return {name: layer for layer in self.graph.layers for name in layer.outputs}
+
+    @cached_property
+    def reader_counts(self) -> dict[str, int]:
+        """How often a tensor is read, by bodies and outputs of the network too."""
+        counts = dict.fromkeys(self.graph.types, 0)
+        for layer in self.graph.layers:
+            inside = (name for body in layer.bodies.values() for name in read_from_outside(body))
+            for name in (*layer.inputs, *inside):
+                if name is not None:
+                    counts[name] += 1
+        for output in self.graph.outputs:
+            counts[output.tensor] += 1
+        return counts
+
+    def float_inputs(self, layer: Layer) -> tuple[int, ...]:
+        """The positions of a layer's inputs that are floats."""
+        return tuple(
+            position
+            for position, name in enumerate(layer.inputs)
+            if name is not None and self.graph.types[name].dtype.is_float
+        )
+
+    def beside(self, layer: Layer, quantized: Collection[str]) -> int | None:
+        """Which input of a layer that does not multiply is quantised for the sake of a convolution, by position.
+
+        `quantized` are the names of quantised layers. A sum reads what it adds to a convolution quantised, and a mean
+        what convolutions and sums make: else these would hand on floats.
+        """
+        if isinstance(layer.op, _MEANS):
+            name = layer.inputs[0]
+            return 0 if name is not None and self._is_made_of_convolutions(name, quantized) else None
+        return self._summand(layer, quantized)
+
+    def _is_made_of_convolutions(self, name: str, quantized: Collection[str]) -> bool:
+        """Whether a tensor is a quantised convolution with what is fused into it, sums of such with others too."""
+        maker = self.makers.get(name)
+        if maker is None or isinstance(maker.op, Conv):
+            return maker is not None and maker.name in quantized
+        if isinstance(maker.op, Add):
+            return self._summand(maker, quantized) is not None
+        is_fused = isinstance(maker.op, (Activation, BatchNorm)) and maker.inputs[0] is not None
+        return is_fused and self._is_made_of_convolutions(maker.inputs[0] or "", quantized)
+
+    def _summand(self, layer: Layer, quantized: Collection[str]) -> int | None:
+        """Which input a sum adds to what a quantised convolution makes, by position; None for other layers.
+
+        Of two convolutions the first is taken to be summed into.
+        """
+        if not isinstance(layer.op, Add) or layer.op.other or len(layer.inputs) != 2:
+            return None
+        sizes = [[tuple(dim.sizes) for dim in self.graph.types[name or ""].shape] for name in layer.inputs]
+        if sizes[0] != sizes[1] or layer.inputs[0] == layer.inputs[1]:
+            return None
+        for position, name in enumerate(layer.inputs):
+            if name is not None and self._is_convolved(name, quantized):
+                return 1 - position
+        return None
+
+    def _is_convolved(self, name: str, quantized: Collection[str]) -> bool:
+        """Whether a tensor comes out of a quantised convolution, or its normalisation, and goes nowhere else."""
+        while (maker := self.makers.get(name)) is not None and self.reader_counts[name] == 1:
+            if isinstance(maker.op, Conv):
+                return maker.name in quantized
+            if not isinstance(maker.op, BatchNorm) or maker.inputs[0] is None:
+                return False
+            name = maker.inputs[0]
+        return False
+
+    def moved_from(self, name: str) -> Iterator[str]:
+        """The tensors whose elements a tensor has, in other places or fewer of them: those that its layer reads."""
+        maker = self.makers.get(name)
+        if maker is not None and moves(maker):
+            yield from (given for given in maker.inputs if given is not None and self.graph.types[given].dtype.is_float)
+
+
+def moves(layer: Layer) -> bool:
+    """Whether a layer's outputs hold elements of its inputs, so that one scale does for all."""
+    if isinstance(layer.op, (MaxPool, Concat)):
+        return True
+    return layer.op.precision_policy() is Policy.TRANSPARENT and not layer.bodies and len(layer.op.inputs) == 1

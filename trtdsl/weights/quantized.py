@@ -1,0 +1,104 @@
+"""Weights that layers multiply in int8 or fp8: a scale for each channel, and the numbers in steps of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from trtdsl.types import DataType
+from trtdsl.weights.arrays import to_storage
+from trtdsl.weights.base import Array, Weight, WeightSource
+
+SCALES = "{}/scales"
+"""Under which name a layer has the scales of a weight; none in YAML holds a slash."""
+
+
+def is_scales(name: str) -> bool:
+    """Whether a weight is the scales of another one."""
+    return name.endswith(SCALES.format(""))
+
+
+@dataclass(frozen=True)
+class ChannelScales:
+    """What a step is worth in each channel of a weight: its largest magnitude over the largest number of the type.
+
+    `axis` is that of the channels. A channel of zeros has a scale of one.
+    """
+
+    weight: Weight
+    axis: int
+    type: DataType
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        return (self.weight.settled_shape[self.axis],)
+
+    @property
+    def count(self) -> int | None:
+        return self.weight.settled_shape[self.axis]
+
+    @property
+    def dtype(self) -> DataType | None:
+        return DataType.FP32
+
+    def describe(self) -> str:
+        return f"the scales of {self.weight.source.describe()}"
+
+    def load(self, shape: tuple[int, ...], dtype: DataType) -> Array:
+        elements = self.weight.with_dtype(DataType.FP32).array()
+        others = tuple(axis for axis in range(elements.ndim) if axis != self.axis)
+        largest = np.abs(elements).max(axis=others, initial=0.0)
+        scales = largest / np.float32(self.type.reach)
+        # What is too small to divide by is nothing.
+        scales[scales < np.finfo(np.float32).tiny] = 1
+        return to_storage(scales.reshape(shape), dtype)
+
+    def fingerprint(self) -> str:
+        return _hashed(f"{self.weight.source.fingerprint()} {self.weight.shape} {self.axis} {self.type}")
+
+
+@dataclass(frozen=True)
+class RangeScales:
+    """The same of scales for int8 that are known, or of largest magnitudes: `source` times a factor.
+
+    One number stands for all channels.
+    """
+
+    source: WeightSource
+    factor: float
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        return (self.count,)
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.source.shape or ())
+
+    @property
+    def dtype(self) -> DataType | None:
+        return DataType.FP32
+
+    def describe(self) -> str:
+        return self.source.describe()
+
+    def load(self, shape: tuple[int, ...], dtype: DataType) -> Array:
+        found = self.source.load(self.source.shape or (), DataType.FP32).reshape(-1) * np.float32(self.factor)
+        return to_storage(np.broadcast_to(found, shape), dtype)
+
+    def fingerprint(self) -> str:
+        return _hashed(f"{self.source.fingerprint()} {self.factor!r}")
+
+
+def in_steps(elements: Array, scales: Array, axis: int) -> Array:
+    """Numbers as int8, rounded to even and limited to -128 and 127; `scales` are those of the channels."""
+    shape = [1] * elements.ndim
+    shape[axis] = -1
+    return np.clip(np.rint(elements / scales.reshape(shape)), -128, 127).astype(np.int8)
+
+
+def _hashed(content: str) -> str:
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
