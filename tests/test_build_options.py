@@ -18,6 +18,9 @@ RIGHT: dict[str, tuple[str, Any, Any]] = {
     "capability as a number": ("target", 8.9, ("8.9",)),
     "capabilities in every writing": ("target", ["8.6", "sm89", "SM_120", 7.5], ("8.6", "8.9", "12.0", "7.5")),
     "switch": ("refit", True, True),
+    "profiles": ("profiles", [{"N": 1}, {"N": [2, 4, 8]}], ({"N": [1, 1, 1]}, {"N": [2, 4, 8]})),
+    "no profiles": ("profiles", None, ()),
+    "a DLA core": ("dla_core", 1, 1),
     "word": ("hardware_compatibility", "ampere_plus", "ampere_plus"),
 }
 WRONG: dict[str, tuple[str, Any, str]] = {
@@ -27,6 +30,9 @@ WRONG: dict[str, tuple[str, Any, str]] = {
     "unknown unit": ("workspace", "4 pounds", "number of bytes"),
     "unknown word": ("profiling_verbosity", "loud", "one of none"),
     "not a capability": ("target", "fast", "compute capability"),
+    "two sizes of a profile": ("profiles", [{"N": [1, 2]}], "[min, opt, max] in rising order"),
+    "one profile, no list": ("profiles", {"N": 1}, "a list of profiles"),
+    "no DLA core": ("dla_core", -1, "at least 0"),
     "misspelt": ("optimisation_level", 3, "is not a build option"),
 }
 

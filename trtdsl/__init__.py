@@ -15,10 +15,11 @@ from trtdsl.version import __version__
 if TYPE_CHECKING:
     from trtdsl.api import Network, load
     from trtdsl.errors import TrtdslError
+    from trtdsl.runtime import Engine
 
-__all__ = ["Network", "TrtdslError", "__version__", "load"]
+__all__ = ["Engine", "Network", "TrtdslError", "__version__", "load"]
 
-_HOMES = {"Network": "trtdsl.api", "load": "trtdsl.api", "TrtdslError": "trtdsl.errors"}
+_HOMES = {"Engine": "trtdsl.runtime", "Network": "trtdsl.api", "load": "trtdsl.api", "TrtdslError": "trtdsl.errors"}
 
 
 def __getattr__(name: str) -> object:

@@ -84,6 +84,37 @@ class FilePath(AttributeType[str]):
         return "a path"
 
 
+class Profiles(AttributeType["tuple[dict[str, list[int]], ...]"]):
+    """A list of optimisation profiles, each with sizes of dimensions: one, or the smallest, usual and largest."""
+
+    def schema(self) -> Schema:
+        size: Schema = {"type": "integer", "minimum": 1}
+        sizes = {"anyOf": [size, {"type": "array", "items": size, "minItems": 3, "maxItems": 3}]}
+        return {"type": ["array", "null"], "items": {"type": "object", "additionalProperties": sizes}}
+
+    def parse(self, value: object, dims: Dims) -> tuple[dict[str, list[int]], ...]:
+        if value is None:
+            return ()
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"expected {self.describe()}, got {show(value)}")
+        return tuple(self._one(item) for item in value)
+
+    def _one(self, item: object) -> dict[str, list[int]]:
+        if not isinstance(item, Mapping):
+            raise ValueError(f"expected {self.describe()}, got {show(item)} among them")
+        return {str(name): self._sizes(name, sizes) for name, sizes in item.items()}
+
+    def _sizes(self, name: object, value: object) -> list[int]:
+        sizes = list(value) if isinstance(value, (list, tuple)) else [value] * 3
+        whole = [size for size in sizes if isinstance(size, int) and not isinstance(size, bool)]
+        if len(sizes) != 3 or len(whole) != 3 or not 1 <= whole[0] <= whole[1] <= whole[2]:
+            raise ValueError(f"`{name}` is one size, or [min, opt, max] in rising order, from 1, not {show(value)}")
+        return whole
+
+    def describe(self) -> str:
+        return "a list of profiles, such as [{N: 1}, {N: [2, 8, 32]}]"
+
+
 def _option(type: AttributeType[Any], default: Any, help: str) -> Any:
     return field(default=default, metadata={"type": type, "help": help})
 
@@ -118,6 +149,15 @@ class BuildOptions:
     )
     max_aux_streams: int | None = _option(Maybe(Int(0)), None, "extra streams for layers that run side by side")
     strongly_typed: bool = _option(Bool(), False, "TensorRT 10: build strongly typed networks, as 11 and RTX do anyway")
+    profiles: tuple[dict[str, list[int]], ...] = _option(
+        Profiles(), (), "ranges of `dims` to tune for, one after another; default: one profile, of all their sizes"
+    )
+    dla_core: int | None = _option(
+        Maybe(Int(0)),
+        None,
+        "run layers on this deep-learning accelerator, which some devices have; default: on the GPU",
+    )
+    gpu_fallback: bool = _option(Bool(), False, "with `dla_core`: layers that it cannot run go to the GPU")
     target: tuple[str, ...] = _option(
         ComputeCapabilities(), (), "TensorRT-RTX: compute capabilities of the GPUs to build for; default: 8.0 and later"
     )

@@ -13,6 +13,7 @@ from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.plugins.registry import PluginError
 from trtdsl.plugins.use import PluginUse
 from trtdsl.precision import assign_types
+from trtdsl.quantization import without_quantized_deconvolutions
 from trtdsl.targets.plugins import BUILD_THE_LIBRARY, PluginSource, needs_bundled, registry_of
 from trtdsl.targets.runtime import Runtime
 
@@ -33,8 +34,12 @@ def for_runtime(graph: Graph, typed: Graph, runtime: Runtime, diagnostics: Diagn
     `graph` is the one that infer made, `typed` what typing made of it. The compiled library is among the libraries of
     the result if a layer needs it. Where it is not compiled, the network may name it itself, and whoever misses plugins
     that were asked for says how to get them; that others stay native `diagnostics` are told. Raises BuildError for
-    libraries that do not load.
+    libraries that do not load, and for quantised layers that this TensorRT cannot build.
     """
+    if not runtime.has_quantized_deconvolution:
+        fitting = without_quantized_deconvolutions(graph, str(runtime), diagnostics)
+        if fitting is not graph:
+            graph, typed = fitting, assign_types(fitting)
     if chooses_plugins(graph):
         is_there = _plugins_there(graph, runtime)
         typed = assign_types(implement(graph, typed, is_there))

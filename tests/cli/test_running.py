@@ -120,7 +120,11 @@ def test_run_reads_images(tmp_path: Path) -> None:
 
 
 MISTAKES = {
-    "no GPU": ([], 1, "an engine needs a GPU to run, and there is none here\n  hint: on a CPU, `--reference` gives"),
+    "no GPU": (
+        [],
+        1,
+        "an engine needs a GPU to run, and there is none here\n  hint: on a CPU, `trtdsl run --reference` gives",
+    ),
     "an unknown input": (["--reference", "--input", "y=x.npy"], 1, "the network has no input `y`"),
     "no file": (["--reference", "--input", "x=y.npy"], 1, "y.npy cannot be read: no such file"),
     "no archive": (["--reference", "--inputs", "x.npy"], 1, "x.npy is no npz file"),

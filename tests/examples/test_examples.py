@@ -1,14 +1,17 @@
-"""Every example runs; train_digits.py and digits_data.py have tests of their own."""
+"""Every example runs; train_digits.py, digits_data.py and pycuda_arrays.py have their own."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import trtdsl
+from trtdsl.targets.gpu import has_gpu
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -20,6 +23,56 @@ def test_build_from_python(tmp_path: Path) -> None:
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "fc           linear       fp32[N, 10]" in said
     assert engine.stat().st_size > 10_000
+
+
+def photograph(folder: Path) -> tuple[Path, int]:
+    """The first held-out digit as ink on paper, photographed: 1600 x 1200 pixels, unevenly lit; and what it is."""
+    image = pytest.importorskip("PIL.Image", reason="reads images: pip install 'trtdsl[images]'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        held_out = importlib.import_module("digits_data").load()[1]
+    ink = image.fromarray((held_out.images[0, 0] * 255).astype("uint8")).resize((1600, 1200), image.Resampling.BICUBIC)
+    light = np.linspace(225, 255, 1600)[np.newaxis]
+    pixels = light - np.asarray(ink, np.float32) * light / 255
+    image.fromarray(pixels.astype("uint8")).convert("RGB").save(folder / "photo.jpg")
+    return folder / "photo.jpg", int(held_out.labels[0])
+
+
+def classify(*options: object) -> list[str]:
+    command = [sys.executable, EXAMPLES / "classify.py", *map(str, options)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def test_classify(tmp_path: Path) -> None:
+    photo, label = photograph(tmp_path)
+    lines = classify(photo, "--cpu", "--loops", 3)
+    assert lines[0] == f"{photo}: 1600 x 1200 pixels"
+    assert lines[1].startswith("3 loops of ONNX Runtime in fp32: ")
+    assert len(lines) == 7
+    place, share, _, _, name = lines[2].split()
+    assert (place, name) == ("1.", str(label))
+    assert float(share) > 50
+
+
+def test_classify_with_the_numbers_of_imagenet(tmp_path: Path) -> None:
+    photo, _ = photograph(tmp_path)
+    (tmp_path / "labels.txt").write_text("\n".join(f"thing {index}" for index in range(1000)))
+    model = EXAMPLES.parent / "networks" / "mobilenet_v2.yaml"
+    numbers = ["--mean", "123.675,116.28,103.53", "--scale", "0.01712,0.01751,0.01743", "--resize", "crop"]
+    options = ["--random-weights", *numbers, "--labels", tmp_path / "labels.txt", "--top", 3, "--loops", 1, "--cpu"]
+    lines = classify(photo, "--model", model, *options)
+    assert len(lines) == 5
+    assert all(" thing " in line for line in lines[2:])
+
+
+def test_classify_says_where_there_is_no_gpu(tmp_path: Path) -> None:
+    if has_gpu():
+        pytest.skip("is about machines without a GPU")
+    photo, _ = photograph(tmp_path)
+    command = [sys.executable, EXAMPLES / "classify.py", photo]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "error[gpu-missing]: an engine needs a GPU to run" in result.stderr
 
 
 def test_custom_block() -> None:

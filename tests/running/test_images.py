@@ -31,6 +31,32 @@ def flag(tmp_path: Path) -> Path:
     return tmp_path / "flag.png"
 
 
+# Four pixels wide and two high, all red, as two by two; between bars there is one row of it.
+RESIZED = {"stretch": [[RED, RED], [RED, RED]], "crop": [[RED, RED], [RED, RED]], "pad": [[RED, RED], [(0, 0, 0)] * 2]}
+
+
+@pytest.mark.parametrize("resize", RESIZED)
+def test_other_sizes(resize: str, tmp_path: Path) -> None:
+    Image.new("RGB", (4, 2), RED).save(tmp_path / "red.png")
+    array = Pictures(scale=1.0, resize=resize).read("x", tensor(1, 2, 2, 3), [tmp_path / "red.png"])
+    np.testing.assert_allclose(sorted(array[0].tolist(), reverse=True), RESIZED[resize])
+
+
+def test_cropping_takes_the_middle(tmp_path: Path) -> None:
+    pixels = np.repeat(np.array([[10, 20, 30, 40, 50, 60]], np.uint8), 2, axis=0)
+    Image.fromarray(pixels).save(tmp_path / "steps.png")
+    array = Pictures(scale=1.0, resize="crop").read("x", tensor(1, 1, 2, 2), [tmp_path / "steps.png"])
+    np.testing.assert_allclose(array[0, 0], [[30, 40], [30, 40]])
+
+
+def test_channels_may_come_the_other_way_round(flag: Path) -> None:
+    pictures = Pictures(scale=1.0, mean=(1.0, 2.0, 3.0), order="bgr")
+    array = pictures.read("x", tensor(1, 3, 2, 4), [flag])
+    np.testing.assert_allclose(array[0, :, 0, 3], [102 - 1, 51 - 2, 0 - 3])
+    opaque = Pictures(scale=1.0, order="bgr").read("x", tensor(1, 4, 2, 4), [flag])
+    np.testing.assert_allclose(opaque[0, :, 0, 3], [102, 51, 0, 255])
+
+
 def test_channels_come_first_and_lie_between_0_and_1(flag: Path) -> None:
     array = Pictures().read("x", tensor(N, 3, 2, 4), [flag])
     assert (array.shape, array.dtype, array.flags.c_contiguous) == ((1, 3, 2, 4), np.float32, True)

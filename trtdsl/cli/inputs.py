@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,10 +26,22 @@ _OPTIONS = (
     ),
     click.option("--inputs", "archive", type=click.Path(path_type=Path), help="Inputs from an .npz file, by name."),
     click.option("--seed", default=0, show_default=True, help="Decides the random numbers of inputs not given."),
+)
+_PICTURES = (
     click.option("--scale", type=float, help="What pixels, 0 to 255, are multiplied by; default: 1/255."),
     click.option("--mean", metavar="NUMBERS", help="Subtracted from scaled pixels: one number or one per channel."),
     click.option("--std", metavar="NUMBERS", help="What they are divided by then: --std 0.229,0.224,0.225."),
     click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Axes of images; default: as the shape tells."),
+    click.option(
+        "--resize",
+        type=click.Choice(["stretch", "crop", "pad"]),
+        default="stretch",
+        show_default=True,
+        help="How images get the input's size: as they are, by their middle, or whole between bars of black.",
+    ),
+    click.option(
+        "--order", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True, help="Order of the channels."
+    ),
 )
 
 
@@ -37,13 +49,15 @@ _OPTIONS = (
 class InputOptions:
     """What the options say, as they are written."""
 
-    given: tuple[str, ...]
-    archive: Path | None
-    seed: int
-    scale: float | None
-    mean: str | None
-    std: str | None
-    layout: str | None
+    given: tuple[str, ...] = ()
+    archive: Path | None = None
+    seed: int = 0
+    scale: float | None = None
+    mean: str | None = None
+    std: str | None = None
+    layout: str | None = None
+    resize: str = "stretch"
+    order: str = "rgb"
 
     def values(self) -> dict[str, Given]:
         """The arrays and files of inputs, by name. Raises RunError for a file that cannot be read."""
@@ -64,7 +78,7 @@ class InputOptions:
         """How images become tensors."""
         from trtdsl.running import Pictures
 
-        pictures = Pictures(layout=self.layout)
+        pictures = Pictures(layout=self.layout, resize=self.resize, order=self.order)
         if self.scale is not None:
             pictures = replace(pictures, scale=self.scale)
         if self.mean is not None:
@@ -76,14 +90,24 @@ class InputOptions:
 
 def input_options(command: F) -> F:
     """Options on what a network is run on, handed to the command as `inputs`."""
+    return _gathering(command, (*_OPTIONS, *_PICTURES))
+
+
+def picture_options(command: F) -> F:
+    """Options on how images become tensors, handed to the command as `inputs` of which none is given."""
+    return _gathering(command, _PICTURES)
+
+
+def _gathering(command: F, decorators: Sequence[Callable[[F], F]]) -> F:
     names = list(InputOptions.__dataclass_fields__)
 
     @functools.wraps(command)
     def gathered(**given: Any) -> Any:
-        return command(inputs=InputOptions(**{name: given.pop(name) for name in names}), **given)
+        found = {name: given.pop(name) for name in names if name in given}
+        return command(inputs=InputOptions(**found), **given)
 
     wrapped: Any = gathered
-    for decorator in reversed(_OPTIONS):
+    for decorator in reversed(decorators):
         wrapped = decorator(wrapped)
     result: F = wrapped
     return result

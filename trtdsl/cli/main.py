@@ -23,7 +23,9 @@ INTERRUPTED = 130
 COMMANDS = {
     "build": "Build the engine of a network.",
     "validate": "Check a network; needs no TensorRT.",
-    "run": "Run a network once and print what comes out.",
+    "run": "Run a network or an engine once and print what comes out.",
+    "calibrate": "Write the scales that layers in int8 and fp8 need.",
+    "bench": "Measure how long an engine takes on the GPU.",
     "compare": "Compare a network with the same one in fp32.",
     "export": "Write a network for other programs: ONNX, or a script of TensorRT calls.",
     "expand": "Print a network with params, modules and loops written out.",
@@ -31,7 +33,9 @@ COMMANDS = {
     "ops": "List the ops, or explain one.",
     "plugins": "List plugins with their fields, compile those of trtdsl, or begin one of your own.",
     "schema": "Print the JSON Schema that editors check networks with.",
-    "info": "Show what an engine was built from and with.",
+    "tune": "Find types as cheap as a tolerance lets them be, and write them into the network's file.",
+    "info": "Show what an engine was built from and with, and what would be different now.",
+    "inspect": "List an engine's layers: kernels, formats, types, weights, and the YAML lines they come from.",
     "weights": "List the arrays of a weights file.",
 }
 

@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from trtdsl.errors import TrtdslError, reason_of
-from trtdsl.types import PRECISIONS
+from trtdsl.types import PRECISIONS, QUANTIZED_PRECISIONS
 
 if TYPE_CHECKING:
     from trtdsl.api import Network
@@ -114,8 +115,14 @@ _EXPANSION = (
     ),
     click.option(
         "--precision",
-        type=click.Choice([dtype.value for dtype in PRECISIONS]),
+        type=click.Choice([dtype.value for dtype in (*PRECISIONS, *QUANTIZED_PRECISIONS)]),
         help="What layers compute in that do not say it themselves; instead of the network's default.",
+    ),
+    click.option(
+        "--scales",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Take the scales of int8 and fp8 from this file instead of those that the network names.",
     ),
     click.option(
         "--impl",
@@ -185,6 +192,7 @@ def flatten_network(
     dims: Sequence[str],
     weights: Sequence[str],
     precision: str | None,
+    scales: Path | None = None,
     impl: str | None = None,
     plugins: Sequence[Path] = (),
 ) -> FlatNetwork:
@@ -198,24 +206,35 @@ def flatten_network(
             dims=parse_dims(dims),
             weights=weights or None,
             precision=precision,
+            scales=scales,
             impl=impl,
             plugins=plugins,
         )
 
 
 def load_network(
-    network: Path, *, random_weights: bool, check_finite: bool, needs_weights: bool = True, **described: Any
+    network: Path,
+    *,
+    random_weights: bool,
+    check_finite: bool,
+    needs_weights: bool = True,
+    quantized: bool = True,
+    **described: Any,
 ) -> Network:
     """The network that `network_options` describe; made-up weights do for one that names none and needs none.
 
-    Raises NetworkError.
+    Without `quantized` nothing is int8 or fp8, and no scales are read. Raises NetworkError.
     """
     from trtdsl.api import complete
+    from trtdsl.overrides import Overrides
 
     flat = flatten_network(network, **described)
     made_up = random_weights or not (needs_weights or flat.weights)
     with _uncollected():
-        return complete(flat, random_weights=made_up, check_finite=check_finite)
+        loaded = complete(flat, random_weights=made_up, check_finite=check_finite, quantized=quantized)
+    described["parameters"] = parse_assignments(described.pop("assignments"), "--set")
+    described["dims"] = parse_dims(described.pop("dims"))
+    return replace(loaded, overrides=Overrides.of(**described, random_weights=made_up))
 
 
 @contextmanager

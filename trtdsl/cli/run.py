@@ -18,9 +18,9 @@ from trtdsl.cli.options import (
     json_option,
     load_network,
     network_options,
-    parse_build_options,
 )
-from trtdsl.targets.runtime import CHOICES
+from trtdsl.cli.runnable import is_engine, numbers_of, open_runnable, runtime_options
+from trtdsl.errors import TrtdslError, reason_of
 
 if TYPE_CHECKING:
     from trtdsl.running import Array
@@ -36,6 +36,7 @@ _ROWS = 32
         "trtdsl run networks/digits.yaml --reference --dim N=1",
         "trtdsl run net.yaml --reference --input image=cat.png --mean 0.5 --std 0.25 --top-k 5",
         "trtdsl run net.yaml --inputs inputs.npz --output outputs.npz",
+        "trtdsl run resnet.engine --input image=cat.png --resize crop --top-k 5 --labels imagenet.txt",
     ],
 )
 @network_options
@@ -43,7 +44,12 @@ _ROWS = 32
 @click.option("--reference", is_flag=True, help="Compute in fp32 on a CPU, by ONNX Runtime, whatever the precision.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the outputs to this .npz file.")
 @click.option("--top-k", type=click.IntRange(1), metavar="K", help="List the K largest along each output's last axis.")
-@click.option("--runtime", type=click.Choice(CHOICES), default="auto", show_default=True, help="The TensorRT to use.")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="What to call the indices of --top-k: a line of this file for each.",
+)
+@runtime_options
 @build_options
 @json_option
 @color_option
@@ -53,33 +59,19 @@ def command(
     reference: bool,
     output: Path | None,
     top_k: int | None,
-    runtime: str,
-    target: str | None,
-    option_assignments: tuple[str, ...],
+    labels: Path | None,
     as_json: bool,
     **described: Any,
 ) -> None:
-    """Run a network once and print what comes out.
+    """Run a network or an engine once and print what comes out.
 
-    Builds the engine and runs it on the first GPU; with --reference no GPU is needed. Inputs that are not given are
-    random; dimensions that no input tells are at opt unless --dim says more.
+    NETWORK may be an engine file as well; of a network the engine is built, or taken from the store of earlier builds.
+    With --reference no GPU is needed. Inputs that are not given are random; dimensions that no input tells are at opt
+    unless --dim says more.
     """
-    from trtdsl.cli.progress import progress
-
-    loaded = load_network(network, **described)
-    show(loaded.warnings)
-    with progress(click.get_current_context().color) as reporter:
-        outputs = loaded.run(
-            inputs.values(),
-            reference=reference,
-            seed=inputs.seed,
-            pictures=inputs.pictures(),
-            runtime=runtime,
-            target=target,
-            options=parse_build_options(option_assignments),
-            progress=reporter,
-        )
-    click.echo(_as_json(outputs, top_k) if as_json else "\n".join(_readable(outputs, top_k)))
+    names = _read_labels(labels) if labels is not None else None
+    outputs = _reference(network, inputs, described) if reference else _outputs(network, inputs, described)
+    click.echo(_as_json(outputs, top_k, names) if as_json else "\n".join(_readable(outputs, top_k, names)))
     if output is not None:
         from trtdsl.running import save_npz
 
@@ -87,7 +79,42 @@ def command(
         click.echo(written_files([output]), err=True)
 
 
-def _readable(outputs: Mapping[str, Array], top_k: int | None) -> Iterator[str]:
+def _outputs(network: Path, inputs: InputOptions, described: Mapping[str, Any]) -> dict[str, Array]:
+    """What the engine gives."""
+    from trtdsl.cli.progress import progress
+
+    runnable = open_runnable(network, inputs, **described)
+    arrays = runnable.inputs()
+    with progress(click.get_current_context().color) as reporter:
+        engine = runnable.load(reporter)
+    with engine:
+        return numbers_of(engine, engine.run(arrays))
+
+
+def _reference(network: Path, inputs: InputOptions, described: Mapping[str, Any]) -> dict[str, Array]:
+    """What the network gives in fp32, whatever TensorRT is there."""
+    if is_engine(network):
+        raise click.UsageError(f"--reference: {network} is an engine; give its network instead")
+    about_network = {name: value for name, value in described.items() if name not in _ABOUT_ENGINES}
+    loaded = load_network(network, **about_network)
+    show(loaded.warnings)
+    return loaded.run(inputs.values(), reference=True, seed=inputs.seed, pictures=inputs.pictures())
+
+
+_ABOUT_ENGINES = ("gpu", "runtime", "target", "option_assignments")
+
+
+def _read_labels(path: Path) -> list[str]:
+    """The lines of a file. Raises TrtdslError."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise TrtdslError.of("file", f"{path} cannot be read: {reason_of(error)}") from None
+    except UnicodeDecodeError:
+        raise TrtdslError.of("encoding", f"{path} is not UTF-8") from None
+
+
+def _readable(outputs: Mapping[str, Array], top_k: int | None, names: list[str] | None) -> Iterator[str]:
     rows = [["output", "shape", "type", "min", "max", "mean"]]
     for name, array in outputs.items():
         shape = "x".join(map(str, array.shape)) or "scalar"
@@ -98,12 +125,16 @@ def _readable(outputs: Mapping[str, Array], top_k: int | None) -> Iterator[str]:
             yield f"largest of {name}"
             best = _largest(array, top_k or 0)
             for number, row in enumerate(best[:_ROWS]):
-                yield f"  {number}: " + ", ".join(f"{index} ({value:.6g})" for index, value in row)
+                yield f"  {number}: " + ", ".join(f"{_label(index, names)} ({value:.6g})" for index, value in row)
             if len(best) > _ROWS:
                 yield f"  and {plural(len(best) - _ROWS, 'more row')}; --json has them all"
 
 
-def _as_json(outputs: Mapping[str, Array], top_k: int | None) -> str:
+def _label(index: int, names: list[str] | None) -> str:
+    return names[index] if names is not None and index < len(names) else str(index)
+
+
+def _as_json(outputs: Mapping[str, Array], top_k: int | None, names: list[str] | None) -> str:
     """JSON, where null stands for NaN and infinity."""
     import numpy as np
 
@@ -117,6 +148,10 @@ def _as_json(outputs: Mapping[str, Array], top_k: int | None) -> str:
                 [[index, value if np.isfinite(value) else None] for index, value in row]
                 for row in _largest(array, top_k)
             ]
+            if names is not None:
+                described[name]["labels"] = [
+                    [_label(index, names) for index, _ in row] for row in _largest(array, top_k)
+                ]
     return json.dumps(described, indent=2, allow_nan=False)
 
 

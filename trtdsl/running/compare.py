@@ -17,7 +17,13 @@ from trtdsl.types import DataType
 
 Array = np.ndarray[Any, Any]
 
-EXPECTED = {DataType.FP32: 1e-3, DataType.FP16: 2e-2, DataType.BF16: 1e-1}
+EXPECTED = {
+    DataType.FP32: 1e-3,
+    DataType.FP16: 2e-2,
+    DataType.BF16: 1e-1,
+    DataType.FP8: 2e-1,
+    DataType.INT8: 2e-1,
+}
 """Relative errors that networks of a narrowest type stay below when nothing is wrong: rounding adds up over layers, and
 so does the order of sums in fp32."""
 
@@ -115,9 +121,10 @@ class Comparer:
 
     @property
     def narrow_types(self) -> list[DataType]:
-        """The float types besides fp32 in which something is computed, the narrowest last."""
-        used = {entry.dtype for entry in self.typed.types.values()}
-        return [dtype for dtype in (DataType.FP16, DataType.BF16) if dtype in used]
+        """The types besides fp32 in which something is computed, the narrowest last."""
+        used = {entry.dtype for entry in self.typed.types.values() if entry.dtype.is_float}
+        used |= {layer.quantized for layer in self.typed.layers if layer.quantized is not None}
+        return [dtype for dtype in EXPECTED if dtype in used and dtype is not DataType.FP32]
 
     def onnx_form(self) -> Compared:
         """The network's own types, by ONNX Runtime."""

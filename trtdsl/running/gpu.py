@@ -9,10 +9,11 @@ from trtdsl.build_options import BuildOptions
 from trtdsl.bundled_library import for_runtime
 from trtdsl.engine import ProgressReporter
 from trtdsl.engine.builder import build
-from trtdsl.errors import Diagnostics, RunError, TrtdslError, needs_extra
+from trtdsl.errors import Diagnostics, RunError, TrtdslError
 from trtdsl.graph import Graph
 from trtdsl.running.compare import Compared, Comparer
 from trtdsl.running.images import Array
+from trtdsl.runtime.device import bindings
 from trtdsl.targets.gpu import has_gpu
 from trtdsl.targets.runtime import Runtime, find_runtime
 
@@ -39,11 +40,10 @@ class Runner:
 def runner(choice: str) -> Runner:
     """A way to run engines. Raises RunError without a GPU or the packages for it, RuntimeUnavailableError."""
     if not has_gpu():
-        hint = "on a CPU, `--reference` gives the outputs in fp32"
+        hint = "on a CPU, `trtdsl run --reference` gives the outputs in fp32"
         raise RunError.of("gpu-missing", "an engine needs a GPU to run, and there is none here", hint=hint)
     runtime = find_runtime(choice)
-    with needs_extra("gpu", "running an engine"):
-        import trtdsl.engine.execution  # noqa: F401
+    bindings()  # rather than after a build
     return Runner(runtime)
 
 

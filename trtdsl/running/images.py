@@ -16,18 +16,26 @@ Array = np.ndarray[Any, Any]
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
+RESIZE = ("stretch", "crop", "pad")
+"""What `Pictures.resize` may be."""
+
+
 @dataclass(frozen=True)
 class Pictures:
     """How images become tensors: `(pixel * scale - mean) / std`, where a pixel is 0 to 255.
 
     `mean` and `std` are one number or one for each channel. Tensors of uint8 hold the pixels as they are. Without a
-    `layout`, `nchw` or `nhwc`, the channels are the axis of 1, 3 or 4.
+    `layout`, `nchw` or `nhwc`, the channels are the axis of 1, 3 or 4. `resize` says what becomes of other sizes: they
+    are stretched, cropped (the largest part of the same proportions, around the middle) or padded (all of it, between
+    bars of black); `order` is that of the channels, `rgb` or `bgr`.
     """
 
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     layout: str | None = None
+    resize: str = "stretch"
+    order: str = "rgb"
 
     def read(self, name: str, wanted: TensorType, paths: Sequence[Path]) -> Array:
         """The images in one tensor, each resized to the input's height and width (those at opt, where dynamic).
@@ -46,12 +54,12 @@ class Pictures:
         for path in paths:
             try:
                 with Image.open(path) as image:
-                    pixels = np.asarray(image.convert(mode).resize(size, Image.Resampling.BILINEAR))
+                    pixels = np.asarray(self._resized(image.convert(mode), size))
             except UnidentifiedImageError:
                 raise RunError.of("input-value", f"{path} is no image") from None
             except OSError as error:
                 raise RunError.of("input-value", f"{path} cannot be read: {reason_of(error)}") from None
-            numbers = self._numbers(name, pixels.reshape(*pixels.shape[:2], -1), wanted.dtype)
+            numbers = self._numbers(name, self._ordered(pixels.reshape(*pixels.shape[:2], -1)), wanted.dtype)
             tensors.append(numbers.transpose(2, 0, 1) if layout == "chw" else numbers)
         return np.ascontiguousarray(np.stack(tensors) if wanted.rank == 4 else tensors[0])
 
@@ -63,6 +71,21 @@ class Pictures:
                 return layout
         asked = f" in the layout {self.layout}" if self.layout else ""
         raise RunError.of("input-value", f"{name}: {wanted} is no image of 1, 3 or 4 channels{asked}")
+
+    def _resized(self, image: Any, size: tuple[int, int]) -> Any:
+        """An image of PIL's in a width and a height."""
+        from PIL import Image, ImageOps
+
+        bilinear = Image.Resampling.BILINEAR
+        if self.resize == "crop":
+            return ImageOps.fit(image, size, bilinear)
+        return ImageOps.pad(image, size, bilinear) if self.resize == "pad" else image.resize(size, bilinear)
+
+    def _ordered(self, pixels: Array) -> Array:
+        """The channels in the order asked for; the fourth one, which says how opaque a pixel is, stays last."""
+        if self.order == "rgb" or pixels.shape[-1] < 3:
+            return pixels
+        return pixels[..., [2, 1, 0, *range(3, pixels.shape[-1])]]
 
     def _numbers(self, name: str, pixels: Array, dtype: DataType) -> Array:
         """The elements, of height, width and channels."""

@@ -61,6 +61,14 @@ def read_npz(path: Path) -> dict[str, Array]:
     return found
 
 
+def read_npy(path: Path) -> Array:
+    """The array of a file of `numpy.save`. Raises RunError."""
+    found = _load(path, "npy")
+    if isinstance(found, dict):
+        raise RunError.of("input-value", f"{path} is no npy file: it holds {', '.join(found)}")
+    return found
+
+
 def _load(path: Path, form: str) -> Array | dict[str, Array]:
     """What a file of numpy's holds. Raises RunError."""
     try:
@@ -87,10 +95,7 @@ def _read(entry: GraphInput, value: Given, pictures: Pictures) -> Array:
     paths = [Path(value)] if isinstance(value, (str, Path)) else [Path(path) for path in value]
     if len(paths) != 1 or paths[0].suffix != ".npy":
         return pictures.read(entry.name, entry.type, paths)
-    array = _load(paths[0], "npy")
-    if isinstance(array, dict):
-        raise RunError.of("input-value", f"{paths[0]} is no npy file: it holds {', '.join(array)}")
-    return array
+    return read_npy(paths[0])
 
 
 def _typed(entry: GraphInput, array: Array) -> Array:

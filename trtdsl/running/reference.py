@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def in_fp32(graph: Graph) -> Graph:
 
 def _wide_layer(layer: Layer) -> Layer:
     bodies = {name: replace(body, layers=tuple(map(_wide_layer, body.layers))) for name, body in layer.bodies.items()}
-    return replace(layer, precision=DataType.FP32, bodies=bodies)
+    return replace(layer, precision=DataType.FP32, quantized=None, quantized_inputs={}, bodies=bodies)
 
 
 def _wide_input(entry: GraphInput) -> GraphInput:
@@ -51,9 +51,19 @@ def run_in_fp32(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
     Raises ExportError for layers that ONNX cannot say, RunError where ONNX Runtime is missing or cannot go on.
     """
-    wide = in_fp32(graph)
+    return load_in_fp32(graph)(inputs)
+
+
+def load_in_fp32(graph: Graph) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """What gives an untyped graph's outputs for inputs, in fp32, any number of times. As `run_in_fp32`."""
+    run = load_on_cpu(in_fp32(graph))
+    return lambda inputs: run(inputs_in_fp32(graph, inputs))
+
+
+def inputs_in_fp32(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Inputs in the storage of their declared types as those that the graph takes once it is all in fp32."""
     types = {entry.name: entry.type.dtype for entry in graph.inputs}
-    return run_on_cpu(wide, {name: _as_fp32(array, types[name]) for name, array in inputs.items()})
+    return {name: _as_fp32(array, types[name]) for name, array in inputs.items()}
 
 
 def _as_fp32(array: Array, dtype: DataType) -> Array:
@@ -65,13 +75,18 @@ def run_on_cpu(graph: Graph, inputs: Mapping[str, Array], *, stepwise: bool = Fa
 
     Without it, nodes that have no kernel in fp16 may hand on what they have computed in fp32.
     """
+    return load_on_cpu(graph, stepwise=stepwise)(inputs)
+
+
+def load_on_cpu(graph: Graph, *, stepwise: bool = False) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """What gives a typed graph's outputs for inputs, by ONNX Runtime, any number of times. As `run_on_cpu`."""
     with needs_extra("onnx", "running on a CPU"):
         from trtdsl.targets.onnx import to_onnx
-        from trtdsl.targets.reference import run_model
+        from trtdsl.targets.reference import Model
 
     model = to_onnx(graph, stepwise=stepwise)
     if model.weight_bytes < BESIDE_FROM:
-        return run_model(model.proto().SerializeToString(), inputs, optimize=not stepwise)
+        return Model(model.proto().SerializeToString(), optimize=not stepwise).run
     with tempfile.TemporaryDirectory() as folder:
         path, *_ = write_onnx(model, Path(folder) / "model.onnx", external=True)
-        return run_model(path, inputs, optimize=not stepwise)
+        return Model(path, optimize=not stepwise).run
