@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cuda.bindings import runtime as cuda
 
 from trtdsl.engine.execution import PreparedRun
+
+
+@contextmanager
+def alone(lock: Path | None) -> Iterator[None]:
+    """Keep others from measuring at the same time who lock the same file."""
+    if lock is None:
+        yield
+        return
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

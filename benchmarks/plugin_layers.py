@@ -1,26 +1,26 @@
 #!/usr/bin/env python3
 """Layers that the bundled plugins can do: TensorRT's own beside the plugin, each an engine of that layer alone.
 
-    python benchmarks/plugin_layers.py LIBRARY [NAME…]
+    python benchmarks/plugin_layers.py LIBRARY [NAME…] [--lock FILE]
 
 LIBRARY is the compiled library of plugins; NAME picks rows by a part of their name. Needs a GPU, TensorRT and
-cuda-bindings. Inputs and outputs are linear in memory and of the type measured. Both engines of a row and a copy of the
-same bytes are captured as CUDA graphs of some runs and take turns; the table has the medians.
+cuda-bindings. Inputs and outputs are linear in memory and of the type measured. All engines are built first; then the
+two of a row and a copy of the same bytes are captured as CUDA graphs of some runs and take turns, with the lock held
+that other benchmarks of this GPU use as well. The table has the medians.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from graph_timing import captured, captured_copy
+from graph_timing import alone, captured, captured_copy
 
 import trtdsl
 from trtdsl.build_options import BuildOptions
@@ -48,15 +48,20 @@ ROWS = {
 RUNS, ROUNDS, WARM_UP = 20, 30, 3
 
 
-def main(library: Path, names: Sequence[str]) -> None:
+def main(library: Path, names: Sequence[str], lock: Path | None) -> None:
     bench = Bench(library)
+    plans = {
+        (name, dtype): bench.plans(layer, shape, dtype)
+        for name, (layer, shape) in ROWS.items()
+        for dtype in ("fp32", "fp16")
+        if not names or any(part in name for part in names)
+    }
     print(f"{bench.runtime}: microseconds of a layer alone, and the plugin's share of each")
     print(f"{'layer':24} {'input':14} type   plugin  native    copy  / native  / copy")
-    for name, (layer, shape) in ROWS.items():
-        if names and not any(part in name for part in names):
-            continue
-        for dtype in ("fp32", "fp16"):
-            plugin, native, copy = bench.times(layer, shape, dtype)
+    with alone(lock):
+        for (name, dtype), pair in plans.items():
+            _, shape = ROWS[name]
+            plugin, native, copy = bench.times(pair, shape, dtype)
             size = "x".join(map(str, shape))
             print(
                 f"{name:24} {size:14} {dtype}  {plugin:7.1f} {native:7.1f} {copy:7.1f}"
@@ -76,12 +81,26 @@ class Bench:
         self.builder = self.runtime.module.Builder(self.log.logger)
         self.loader = self.runtime.module.Runtime(self.log.logger)
 
-    def times(self, layer: str, shape: tuple[int, ...], dtype: str) -> list[float]:
-        """Microseconds by the plugin, by TensorRT's own layers, and of a copy of half the bytes read and written."""
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            plans = self._plans(Path(folder) / "net.yaml", layer, shape, dtype)
-            x = np.random.default_rng(0).standard_normal(shape).astype({"fp32": "f4", "fp16": "f2"}[dtype])
-            engines = [self.loader.deserialize_cuda_engine(plan) for plan in plans]
+    def plans(self, layer: str, shape: tuple[int, ...], dtype: str) -> list[bytes]:
+        """Engines with the plugin, and without."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "net.yaml"
+            path.write_text(
+                f"trtdsl: 1\ninputs: {{x: {{shape: {list(shape)}, dtype: {dtype}}}}}\nprecision: {dtype}\n"
+                f"layers:\n  - {{{layer}, name: y}}\noutputs: {{z: {{tensor: y, dtype: {dtype}}}}}\n"
+            )
+            network = trtdsl.load(path, random_weights=True, impl="plugin")
+            chosen = implement(network.graph, network.typed, lambda name: True)
+            with_plugin = replace(assign_types(chosen), libraries=(LibraryUse(self.library),))
+            options = BuildOptions(tactic_sources=(), tf32=False)
+            graphs = (with_plugin, network.typed)
+            return [bytes(build(graph, self.runtime, options, Diagnostics())) for graph in graphs]
+
+    def times(self, plans: Sequence[bytes], shape: tuple[int, ...], dtype: str) -> list[float]:
+        """Microseconds by the plugin, by TensorRT's own layers, and of a copy that reads and writes as many bytes."""
+        x = np.random.default_rng(0).standard_normal(shape).astype({"fp32": "f4", "fp16": "f2"}[dtype])
+        engines = [self.loader.deserialize_cuda_engine(plan) for plan in plans]
+        with ExitStack() as stack:
             runs = [stack.enter_context(prepared(self.runtime.module, engine, {"x": x})) for engine in engines]
             [y] = runs[0].outputs().values()
             graphs = [stack.enter_context(captured(run, RUNS)) for run in runs]
@@ -89,17 +108,11 @@ class Bench:
             rounds = [[graph.time() for graph in graphs] for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
         return [1000 * statistics.median(times) for times in zip(*rounds, strict=True)]
 
-    def _plans(self, path: Path, layer: str, shape: tuple[int, ...], dtype: str) -> list[Any]:
-        path.write_text(
-            f"trtdsl: 1\ninputs: {{x: {{shape: {list(shape)}, dtype: {dtype}}}}}\nprecision: {dtype}\n"
-            f"layers:\n  - {{{layer}, name: y}}\noutputs: {{z: {{tensor: y, dtype: {dtype}}}}}\n"
-        )
-        network = trtdsl.load(path, random_weights=True, impl="plugin")
-        chosen = implement(network.graph, network.typed, lambda name: True)
-        with_plugin = replace(assign_types(chosen), libraries=(LibraryUse(self.library),))
-        options = BuildOptions(tactic_sources=(), tf32=False)
-        return [bytes(build(graph, self.runtime, options, Diagnostics())) for graph in (with_plugin, network.typed)]
-
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("library", type=Path)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--lock", type=Path)
+    given = parser.parse_args()
+    main(given.library, given.names, given.lock)

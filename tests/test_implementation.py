@@ -16,7 +16,8 @@ from tests.plugins.test_registry import CreatorV3
 from trtdsl.build_options import BuildOptions
 from trtdsl.cli.info import readable
 from trtdsl.cli.main import main
-from trtdsl.engine.manifest import describe, ingredients_but_weights
+from trtdsl.engine.manifest import Outcome, Request, describe, ingredients_but_weights
+from trtdsl.engine.verification import asked_only
 from trtdsl.errors import BuildError, Diagnostics, NetworkError
 from trtdsl.graph import Graph
 from trtdsl.implementation import chosen_plugins, implement
@@ -262,7 +263,9 @@ def test_manifests_say_what_was_taken(tmp_path: Path, compiled: list[Path | None
     network = _load(tmp_path, layers.replace("- conv", "- {op: conv, out_channels: 4, kernel_size: 1}"))
     graph = network.for_runtime(runtime)
     made_of = ingredients_but_weights(graph, "", runtime, BuildOptions())
-    manifest = describe(graph, "recipe", made_of, tmp_path / "net.engine", "digest", 1, network.path)
+    request = Request(graph, "", network.path, {})
+    outcome = Outcome("digest", 1, asked_only(graph, "no GPU").as_dict(), {})
+    manifest = describe(request, "recipe", made_of, tmp_path / "net.engine", outcome)
     assert manifest["implementations"] == {
         "n + r": {"plugin": "InstanceNorm", "layers": ["n", "r"]},
         "p": {"plugin": None},

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from trtdsl.bind import bind
 from trtdsl.build_options import BuildOptions
 from trtdsl.check_weights import check_weights
-from trtdsl.errors import Diagnostic, Diagnostics
+from trtdsl.errors import Diagnostic, Diagnostics, RunError
 from trtdsl.expand import dump, expand, override_nodes
-from trtdsl.flat import FlatNetwork, FlatPrecision
+from trtdsl.flat import FlatNetwork, FlatQuantization, ScaleFile
 from trtdsl.graph import Graph
 from trtdsl.implementation import check_implementations
 from trtdsl.includes import read_document
@@ -21,18 +22,24 @@ from trtdsl.infer import infer
 from trtdsl.nodes import plain
 from trtdsl.ops import CATALOGUE
 from trtdsl.ops.attributes import DType
+from trtdsl.overrides import Overrides
 from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.precision import assign_types
+from trtdsl.profiles import check_profiles
+from trtdsl.quantization import in_floats, settle_quantization
 from trtdsl.reader import open_source
 from trtdsl.schema import check
 from trtdsl.source import Span
-from trtdsl.types import PRECISIONS, DataType
+from trtdsl.types import PRECISIONS, QUANTIZED_PRECISIONS, DataType
 from trtdsl.weights.library import FileUse
 
 if TYPE_CHECKING:
     from trtdsl.engine import EngineFile, ProgressReporter
+    from trtdsl.engine.differences import Difference
     from trtdsl.running import Array, Comparison, Given, Pictures
+    from trtdsl.runtime import Engine
     from trtdsl.targets.runtime import Runtime
+    from trtdsl.tuning import Reporter, Tuned
 
 
 def load(
@@ -43,24 +50,36 @@ def load(
     weights: str | Path | Sequence[str | Path] | None = None,
     random_weights: bool = False,
     precision: str | None = None,
+    scales: str | Path | None = None,
     impl: str | None = None,
     plugins: Sequence[str | Path] = (),
     check_finite: bool = False,
+    quantized: bool = True,
 ) -> Network:
     """Read, check and expand a network, find its weights and infer all shapes. Needs no TensorRT.
 
     `parameters` overrides params as `--set` does (`{"classes": 10}`, `{"cfg.depth": 2}`); `dims` gives declared
     dimensions other sizes, one or (min, opt, max) (`{"N": 4, "H": (64, 256, 1024)}`); `weights` replaces the files that
     the network names: one or several, each `FILE` or `PREFIX=FILE`; `random_weights` makes all weights up; `precision`
-    replaces the default one, not what is asked for single layers, and so does `impl`; `plugins` are libraries of
-    plugins besides those that the network names; `check_finite` refuses weights with NaN or infinity.
+    replaces the default one, not what is asked for single layers, and so does `impl`; `scales` is a file instead of
+    those that the network names; `plugins` are libraries of plugins besides those that the network names;
+    `check_finite` refuses weights with NaN or infinity; without `quantized` no layer is int8 or fp8, and none needs a
+    scale.
 
     Raises NetworkError with everything the first failing stage found, and ValueError for a wrong `precision`.
     """
-    flat = flatten(
-        path, parameters=parameters, dims=dims, weights=weights, precision=precision, impl=impl, plugins=plugins
-    )
-    return complete(flat, random_weights=random_weights, check_finite=check_finite)
+    said: dict[str, Any] = {
+        "parameters": parameters,
+        "dims": dims,
+        "weights": weights,
+        "precision": precision,
+        "scales": scales,
+        "impl": impl,
+        "plugins": plugins,
+    }
+    flat = flatten(path, **said)
+    network = complete(flat, random_weights=random_weights, check_finite=check_finite, quantized=quantized)
+    return replace(network, overrides=Overrides.of(**said, random_weights=random_weights))
 
 
 def flatten(
@@ -70,6 +89,7 @@ def flatten(
     dims: Mapping[str, object] | None = None,
     weights: str | Path | Sequence[str | Path] | None = None,
     precision: str | None = None,
+    scales: str | Path | None = None,
     impl: str | None = None,
     plugins: Sequence[str | Path] = (),
 ) -> FlatNetwork:
@@ -84,7 +104,10 @@ def flatten(
     sizes = override_nodes(dims or {}, "dims", diagnostics)
     flat = expand(document, CATALOGUE, diagnostics, params=params, dims=sizes)
     if precision is not None:
-        flat = replace(flat, precision=FlatPrecision(_precision(precision), flat.precision.patterns))
+        flat = replace(flat, precision=replace(flat.precision, default=_precision(precision)))
+    if scales is not None:
+        stated = flat.quantization or FlatQuantization(())
+        flat = replace(flat, quantization=replace(stated, files=(ScaleFile(Path(scales)),)))
     if impl is not None:
         flat = replace(flat, impl=impl)
     if weights is not None:
@@ -93,19 +116,23 @@ def flatten(
     return replace(flat, libraries=(*flat.libraries, *(LibraryUse(Path(library)) for library in plugins)))
 
 
-def complete(flat: FlatNetwork, *, random_weights: bool = False, check_finite: bool = False) -> Network:
+def complete(
+    flat: FlatNetwork, *, random_weights: bool = False, check_finite: bool = False, quantized: bool = True
+) -> Network:
     """Find a flat network's weights and infer all shapes: what `load` does after `flatten`. Raises NetworkError."""
     diagnostics = Diagnostics()
-    graph = bind(flat, CATALOGUE, diagnostics, random_weights=random_weights)
-    graph = infer(graph, diagnostics)
+    graph = infer(bind(flat, CATALOGUE, diagnostics, random_weights=random_weights), diagnostics)
+    graph = settle_quantization(graph, flat.quantization, diagnostics) if quantized else in_floats(graph)
     typed = assign_types(graph)
     check_implementations(graph, typed, diagnostics)
     check_weights(typed, diagnostics, finite=check_finite)
-    return Network(Path(flat.file.name), flat, graph, typed, diagnostics.warnings)
+    network = Network(Path(flat.file.name), flat, graph, typed, diagnostics.warnings)
+    network.options()  # what `build` asks for is about the network too
+    return network
 
 
 def _precision(name: str) -> DataType:
-    return DType(*PRECISIONS).parse(name, {})
+    return DType(*PRECISIONS, *QUANTIZED_PRECISIONS).parse(name, {})
 
 
 @dataclass(frozen=True)
@@ -113,6 +140,7 @@ class Network:
     """A network that has passed every check.
 
     `flat` is the network as expanded, `graph` has shapes as well, and in `typed` the precision is explicit casts.
+    `overrides` is what was said beside the file, which engines keep.
     """
 
     path: Path
@@ -120,6 +148,7 @@ class Network:
     graph: Graph
     typed: Graph
     warnings: tuple[Diagnostic, ...] = ()
+    overrides: Overrides = field(default_factory=Overrides)
 
     @cached_property
     def expanded(self) -> str:
@@ -136,6 +165,7 @@ class Network:
         if target is not None:
             values["target"] = (target, None)
         options = BuildOptions.parse(values, diagnostics)
+        check_profiles(options, self.graph.dims, diagnostics)
         diagnostics.end_stage()
         return options
 
@@ -155,6 +185,7 @@ class Network:
         reference: bool = False,
         seed: int = 0,
         pictures: Pictures | None = None,
+        gpu: int = 0,
         runtime: str = "auto",
         target: str | None = None,
         options: Mapping[str, object] | None = None,
@@ -163,7 +194,7 @@ class Network:
         """The outputs for some inputs: of an engine on the GPU, or with `reference` in fp32 on a CPU.
 
         `inputs` are arrays, paths of .npy files, or paths of images, which `pictures` says how to read; inputs left
-        out are random by `seed`, sizes left open at opt. The other arguments are those of `build`. The reference is
+        out are random by `seed`, sizes left open at opt. The other arguments are those of `engine`. The reference is
         ONNX Runtime's, of the network as if every precision were fp32. bf16 outputs are given as fp32.
         Raises RunError, ExportError (a reference of what ONNX cannot say), and what `build` raises.
         """
@@ -172,13 +203,34 @@ class Network:
         made = make_inputs(self.graph, inputs or {}, seed=seed, pictures=pictures)
         if reference:
             return run_in_fp32(self.graph, made)
-        from trtdsl.running.gpu import runner
-
-        chosen = self.options(options, target)
-        found = runner(runtime)
-        delivered = found.run(self.for_runtime(found.runtime), chosen, made, progress)
+        with self.engine(gpu=gpu, runtime=runtime, target=target, options=options, progress=progress) as engine:
+            delivered = engine.run(made)
         types = {output.name: self.typed.types[output.tensor].dtype for output in self.typed.outputs}
         return {name: as_numbers(array, types[name]) for name, array in delivered.items()}
+
+    def engine(
+        self,
+        *,
+        gpu: int = 0,
+        runtime: str = "auto",
+        target: str | None = None,
+        options: Mapping[str, object] | None = None,
+        cache: bool = True,
+        progress: ProgressReporter | None = None,
+    ) -> Engine:
+        """The network as an engine that runs, built or out of the store of earlier builds; no file is left behind.
+
+        `gpu` is the index of the GPU to run on; the builder takes the first. The other arguments are those of `build`,
+        which says what is raised; RunError besides, where there is no GPU.
+        """
+        from trtdsl.running.gpu import runner
+        from trtdsl.runtime import Engine
+
+        runner(runtime)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"{self.path.stem}.engine"
+            made = self.build(path, runtime=runtime, target=target, options=options, cache=cache, progress=progress)
+            return Engine(made.path, gpu=gpu, runtime=runtime)
 
     def compare(
         self,
@@ -206,6 +258,95 @@ class Network:
         comparer = Comparer(with_every_layer(self.graph) if layers else self.graph, made)
         ways = (comparer.onnx_form(), compare_engine(comparer, runtime, chosen, progress))
         return comparer.result(ways)
+
+    def calibrate(
+        self,
+        data: str | Path,
+        output: str | Path | None = None,
+        *,
+        method: str = "entropy",
+        percentile: float = 99.99,
+        limit: int | None = None,
+        pictures: Pictures | None = None,
+        device: str = "cpu",
+        runtime: str = "auto",
+        target: str | None = None,
+        options: Mapping[str, object] | None = None,
+        progress: ProgressReporter | None = None,
+    ) -> tuple[Path, int]:
+        """Write the scales that int8 and fp8 need, from what tensors hold over a folder of data.
+
+        `data` is as `running.read_dataset` reads it, at most `limit` files of it, images as `pictures` says; `output`
+        defaults to the network's path with `.scales`. `method` is `entropy`, `min-max` or `percentile`, which
+        keeps so many of a hundred elements. The network runs in fp32, on a CPU by ONNX Runtime, or with the device
+        `gpu` as an engine. Gives the file and how many scales it has. Raises RunError for data that do not fit, hold
+        NaN or leave a tensor at zero, ExportError, OSError; ValueError for another `method` or `device`; on a GPU what
+        `build` raises.
+        """
+        from trtdsl.calibration import calibrate, loader
+        from trtdsl.engine.files import write_atomically
+        from trtdsl.running import read_dataset
+
+        path = Path(output) if output is not None else self.path.with_suffix(".scales")
+        graph = in_floats(self.graph)
+        found = read_dataset(graph, Path(data), pictures=pictures, limit=limit)
+        load = loader(device, runtime, self.options(options, target), progress)
+        text = calibrate(graph, found, load, method=method, percentile=percentile)
+        write_atomically(path, str(text).encode())
+        return path, len(text.scales)
+
+    def tune(
+        self,
+        data: str | Path,
+        *,
+        tolerance: float = 1e-2,
+        types: Sequence[str] = ("fp16",),
+        limit: int | None = None,
+        pictures: Pictures | None = None,
+        device: str = "gpu",
+        trials: int = 40,
+        state: str | Path | None = None,
+        write: bool = True,
+        runtime: str = "auto",
+        target: str | None = None,
+        options: Mapping[str, object] | None = None,
+        progress: ProgressReporter | None = None,
+        reporter: Reporter | None = None,
+    ) -> Tuned:
+        """Find the cheapest types that keep all outputs within a relative error of fp32, and write them into the file.
+
+        `data` is as `running.read_dataset` reads it, at most `limit` files of it. Layers are tried in `types`, one
+        after the other, but for those whose precision they themselves or a group around them say. The device `gpu`
+        measures engines, their errors and their times; `cpu` lets ONNX Runtime say the errors alone. At most `trials`
+        assignments are measured; `state` keeps them, by default the network's path with `.tune.json`, and a second run
+        goes on from there. Without `write` the file stays as it is. Raises RunError for data that do not fit, and where
+        there is nothing to tune or to measure it; ExportError; OSError; ValueError for another type or `device`; on a
+        GPU what `build` raises.
+        """
+        from trtdsl.running import read_dataset
+        from trtdsl.tuning import OnCpu, OnGpu, Subject, trials_of, tune
+
+        if "precision" in self.overrides.values:
+            message = f"tuning writes types into {self.path}, so the precision it starts from has to stand there too"
+            raise RunError.of("tune", message)
+        if device not in ("cpu", "gpu"):
+            raise ValueError(f"a device is cpu or gpu, not {device!r}")
+        dtypes = [_precision(name) for name in types]
+        graph, is_random = in_floats(self.graph), bool(self.overrides.values.get("random_weights"))
+        found = read_dataset(graph, Path(data), pictures=pictures, limit=limit)
+        chosen = self.options(options, target)
+        judge = OnCpu(graph, found) if device == "cpu" else OnGpu(graph, found, runtime, chosen, progress)
+        subject = Subject(
+            self.flat,
+            graph,
+            lambda said: complete(replace(self.flat, precision=said), random_weights=is_random).graph,
+        )
+        kept = Path(state) if state is not None else self.path.with_suffix(".tune.json")
+        known = trials_of(kept, subject, found.digest, judge)
+        tuned = tune(subject, judge, tolerance, dtypes=dtypes, trials=known, builds=trials, reporter=reporter)
+        if write:
+            tuned.write()
+        return tuned
 
     def export_onnx(self, output: str | Path | None = None, *, external: bool | None = None) -> tuple[Path, ...]:
         """Write the network as an ONNX model; `output` defaults to the network's path with `.onnx`.
@@ -248,27 +389,53 @@ class Network:
         target: str | None = None,
         options: Mapping[str, object] | None = None,
         cache: bool = True,
+        locked: bool = False,
         progress: ProgressReporter | None = None,
     ) -> EngineFile:
-        """Write the engine and its manifest; `output` defaults to the network's path with `.engine`.
+        """Write the engine, its manifest and its timing cache; `output` defaults to the network's path with `.engine`.
 
         `runtime` is `auto`, `rtx` or `tensorrt`; `target` a compute capability to build for, such as `8.9` (RTX);
         `options` overrides entries of the `build:` section. Without `cache` an engine of the same ingredients is built
-        again. Raises BuildError, BuildInterrupted, RuntimeUnavailableError, NetworkError (wrong options).
+        again, and every tactic measured. A `locked` build comes to what the manifest at `output` says, by the same
+        tactics, or fails. Raises BuildError (also where the engine computes in other types than asked),
+        BuildInterrupted, RuntimeUnavailableError, NetworkError (wrong options), EngineFileError (nothing to be locked
+        to).
         """
         from trtdsl.engine import EngineCache, make_engine
         from trtdsl.targets.runtime import find_runtime
 
         chosen, found, diagnostics = self.options(options, target), find_runtime(runtime), Diagnostics()
         graph = self.for_runtime(found, diagnostics)
+        path = Path(output) if output is not None else self.path.with_suffix(".engine")
         made = make_engine(
             graph,
             self.expanded,
             self.path,
-            Path(output) if output is not None else self.path.with_suffix(".engine"),
+            path,
             found,
             chosen,
             cache=EngineCache.default() if cache else None,
             progress=progress,
+            given=self.overrides.kept_in(path.parent, options, target),
+            allowed=self.flat.precision.allowed,
+            locked=locked,
         )
         return replace(made, warnings=(*diagnostics.warnings, *made.warnings))
+
+    def differences(
+        self,
+        manifest: Mapping[str, Any],
+        runtime: str = "auto",
+        *,
+        options: Mapping[str, object] | None = None,
+        target: str | None = None,
+    ) -> tuple[Difference, ...]:
+        """How what an engine's manifest says that it was built from differs from what a build would take now.
+
+        Where there is no TensorRT of that kind, nothing is said of it, of the GPU and of plugins. Raises NetworkError
+        (wrong options), BuildError (libraries of plugins that do not load).
+        """
+        from trtdsl.present import differences_now
+
+        chosen = self.options(options, target)
+        return differences_now(manifest, self.graph, self.typed, self.expanded, chosen, runtime)

@@ -65,9 +65,17 @@ class Project:
         """Build with this project's store; `arguments` are trtdsl.load's, or build options."""
         described = {name: arguments.pop(name) for name in ("precision", "random_weights") if name in arguments}
         network = trtdsl.load(self.path, **described)
+        made = {name: arguments.pop(name) for name in ("locked", "allowed") if name in arguments}
         options = arguments.pop("options", None) or network.options(arguments)
         return make_engine(
-            network.typed, network.expanded, self.path, output or self.output, self.runtime, options, cache=self.cache
+            network.typed,
+            network.expanded,
+            self.path,
+            output or self.output,
+            self.runtime,
+            options,
+            cache=self.cache,
+            **made,
         )
 
     def key(self, **arguments: Any) -> str:

@@ -12,7 +12,7 @@ import pytest
 import trtdsl
 from tests.engine.building import Project, is_whole
 from trtdsl.build_options import BuildOptions
-from trtdsl.engine.config import configure
+from trtdsl.engine.config import configure, start_from
 from trtdsl.engine.log import BuildLog
 from trtdsl.errors import BuildError, Diagnostic, Diagnostics
 from trtdsl.targets.runtime import Runtime
@@ -97,6 +97,7 @@ REFUSED: dict[str, tuple[str, str, str | None]] = {
     ),
     "one GPU of several": ("target: [8.9, 6.1, 9.0]", "does not build for 6.1 or 9.0", None),
     "version_compatible": ("version_compatible: true", "does not have it", None),
+    "dla_core": ("dla_core: 0", "runs networks on GPUs only", None),
     "hardware_compatibility": (
         "hardware_compatibility: ampere_plus",
         "does not have it",
@@ -167,11 +168,13 @@ class Config:
         self.good = good
         self.log = log
         self.taken: list[bytes] = []
+        self.flags: list[object] = []
         self.profiling_verbosity: Any = None
 
     def clear_flag(self, flag: object) -> None: ...
 
-    def set_flag(self, flag: object) -> None: ...
+    def set_flag(self, flag: object) -> None:
+        self.flags.append(flag)
 
     def create_timing_cache(self, content: bytes) -> bytes | None:
         return None if content == b"garbage" else content
@@ -187,6 +190,62 @@ class Config:
             self.taken.append(cache)
             return True
         return False
+
+
+class Accelerated:
+    """A builder on a device with some DLA cores, and its configuration, which keeps what it is told."""
+
+    def __init__(self, cores: int) -> None:
+        self.num_DLA_cores = cores
+        self.flags: list[str] = []
+        self.default_device_type: str | None = None
+        self.DLA_core: int | None = None
+
+    def create_builder_config(self) -> Accelerated:
+        return self
+
+    def set_flag(self, flag: str) -> None:
+        self.flags.append(flag)
+
+    def clear_flag(self, flag: str) -> None:
+        self.flags = [entry for entry in self.flags if entry != flag]
+
+
+def on_dla(cores: int, values: dict[str, Any]) -> Accelerated:
+    module = SimpleNamespace(
+        ILogger=_Logger,
+        BuilderFlag=SimpleNamespace(TF32="tf32", GPU_FALLBACK="fallback"),
+        ProfilingVerbosity=SimpleNamespace(DETAILED=1),
+        DeviceType=SimpleNamespace(DLA="dla"),
+    )
+    runtime = Runtime("tensorrt", (8, 6, 1), module)
+    builder = Accelerated(cores)
+    configure(builder, runtime, parsed(values), BuildLog(runtime), Diagnostics())
+    return builder
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_layers_run_on_a_dla_core(fallback: bool) -> None:
+    told = on_dla(2, {"dla_core": 1, "gpu_fallback": fallback})
+    assert (told.default_device_type, told.DLA_core) == ("dla", 1)
+    assert ("fallback" in told.flags) is fallback
+
+
+NO_DLA = {
+    "none here": (0, {"dla_core": 0}, "dla_core: 0 is not there: this device has no DLA core", "leave `dla_core` out"),
+    "too few": (2, {"dla_core": 2}, "dla_core: 2 is not there: this device has DLA cores 0 to 1", None),
+    "no core": (2, {"gpu_fallback": True}, "gpu_fallback: it says what becomes of layers", "`dla_core` names one"),
+}
+
+
+@pytest.mark.parametrize("case", NO_DLA)
+def test_no_dla_core(case: str) -> None:
+    cores, values, message, hint = NO_DLA[case]
+    with pytest.raises(BuildError) as error:
+        on_dla(cores, values)
+    [found] = error.value.diagnostics
+    assert (found.code, found.hint) == ("build-option", hint)
+    assert found.message.startswith(message)
 
 
 class _Logger:
@@ -216,6 +275,35 @@ def test_a_timing_cache_is_read(stored: bytes | None, taken: list[bytes], warns:
     configure(builder, runtime, parsed({"timing_cache": str(path)}), log, diagnostics)
     assert config.taken == taken
     assert bool(diagnostics.warnings) is warns
+
+
+# Each: the timings, the option, whether it is locked; what is taken, and whether there is a reason to say.
+STARTING: dict[str, tuple[bytes, dict[str, Any], bool, list[bytes], bool]] = {
+    "nothing known": (b"", {}, False, [b""], False),
+    "timings of this GPU": (b"good", {}, False, [b"good"], False),
+    "of another GPU": (b"other", {}, False, [b""], True),
+    "unreadable": (b"unreadable", {}, False, [b"unreadable", b""], True),
+    "beside a file of the user's": (b"good", {"timing_cache": "file"}, False, [], False),
+    "locked": (b"good", {}, True, [b"good"], False),
+    "locked, beside a file of the user's": (b"good", {"timing_cache": "file"}, True, [b"good"], False),
+}
+
+
+@pytest.mark.parametrize(("timings", "option", "locked", "taken", "says"), STARTING.values(), ids=STARTING)
+def test_a_build_starts_from_known_tactics(
+    timings: bytes, option: dict[str, Any], locked: bool, taken: list[bytes], says: bool
+) -> None:
+    flags = SimpleNamespace(ERROR_ON_TIMING_CACHE_MISS="no others")
+    runtime = Runtime("tensorrt", (10, 15), SimpleNamespace(ILogger=_Logger, BuilderFlag=flags))
+    log = BuildLog(runtime)
+    config = Config(b"good", log)
+    assert (start_from(config, runtime, parsed(option), log, timings, locked=locked) is not None) is says
+    assert config.taken == taken
+    assert config.flags == (["no others"] if locked else [])
+    rtx = Runtime("rtx", (1, 7), runtime.module)
+    config = Config(b"good", log)
+    assert start_from(config, rtx, parsed(option), log, timings, locked=locked) is None
+    assert config.taken == []
 
 
 def test_86_refuses_what_it_lacks() -> None:

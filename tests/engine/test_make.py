@@ -139,6 +139,7 @@ def test_a_store_that_cannot_be_is_no_obstacle(project: Project, tmp_path: Path)
 UNWRITABLE: dict[str, Callable[[Path], Any]] = {
     "a folder stands there": lambda path: path.mkdir(),
     "a folder stands where its manifest goes": lambda path: manifests.manifest_path(path).mkdir(),
+    "a folder stands where its timing cache goes": lambda path: manifests.tactics_path(path).mkdir(),
     "its folder is a file": lambda path: path.parent.rmdir() or path.parent.write_text(""),
 }
 
@@ -147,7 +148,7 @@ UNWRITABLE: dict[str, Callable[[Path], Any]] = {
 def test_an_output_that_cannot_be_is_known_before_the_build(
     spoil: Callable[[Path], Any], project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trtdsl.engine.make.build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr("trtdsl.engine.make.build_by_tactics", lambda *_: pytest.fail("it was built"))
     output = tmp_path / "out" / "net.engine"
     output.parent.mkdir()
     spoil(output)
@@ -171,7 +172,7 @@ def test_a_stopped_build_leaves_the_old_engine(project: Project, monkeypatch: py
     def stopped(*_: object) -> None:
         raise BuildInterrupted.of("interrupted", "stopped")
 
-    monkeypatch.setattr("trtdsl.engine.make.build", stopped)
+    monkeypatch.setattr("trtdsl.engine.make.build_by_tactics", stopped)
     with pytest.raises(BuildInterrupted):
         project.build()
     assert project.output.read_bytes() == old

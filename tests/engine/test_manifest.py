@@ -13,11 +13,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+import trtdsl
 from tests.engine.building import TEXT, Project, weights
 from trtdsl.build_options import BuildOptions
 from trtdsl.engine import manifest as manifests
 from trtdsl.errors import EngineFileError
 from trtdsl.version import __version__
+
+UNSEEN = {
+    "verified": False,
+    "why": "TensorRT-RTX built it without a GPU, and an engine tells its types only where it can run",
+    "found": {},
+    "differs": {},
+    "unverified": {},
+    "unquantized": {},
+}
+"""What a manifest says of the types of an engine that nothing could look into."""
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trtdsl.engine.make.has_gpu", lambda: False)
 
 
 def test_says_what_is_there(project: Project) -> None:
@@ -31,12 +47,15 @@ def test_says_what_is_there(project: Project) -> None:
         "bytes": len(content),
     }
     assert manifest["name"] == "small"
-    assert manifest["source"] == {"file": "net.yaml", "git": None}
+    assert manifest["source"] == {"file": "net.yaml", "path": "net.yaml", "git": None}
+    assert manifest["given"] == {}
+    assert manifest["network"] == trtdsl.load(project.path).expanded.splitlines()
     assert manifest["inputs"] == {
         "x": {"dtype": "fp32", "shape": ["N", "6"], "min": [1, 6], "opt": [2, 6], "max": [4, 6]}
     }
     assert list(manifest["outputs"]) == ["last"]
-    assert manifest["precision"] == {"layers": {"fp32": 3}, "others": {}, "verified": False}
+    assert manifest["precision"] == {"layers": {"fp32": 3}, "others": {}, **UNSEEN}
+    assert (manifest["tactics"], manifest["timing_cache"]) == ({}, None)
     built_from = manifest["built_from"]
     assert built_from["runtime"] == str(project.runtime)
     assert built_from["gpu"] is None
@@ -54,7 +73,7 @@ def test_says_what_is_there(project: Project) -> None:
 def test_layers_that_compute_in_another_type_are_listed(project: Project) -> None:
     project.write(TEXT.replace("name: last}", "name: last, precision: fp32}"))
     precision = project.build(precision="fp16").manifest["precision"]
-    assert precision == {"layers": {"fp16": 2, "fp32": 1}, "others": {"last": "fp32"}, "verified": False}
+    assert precision == {"layers": {"fp16": 2, "fp32": 1}, "others": {"last": "fp32"}, **UNSEEN}
 
 
 def _changed_weights(name: str) -> Callable[[Project], Any]:
@@ -131,6 +150,9 @@ OPTIONS: dict[str, Any] = {
     "profiling_verbosity": "none",
     "max_aux_streams": 1,
     "strongly_typed": True,
+    "profiles": [{"N": 2}],
+    "dla_core": 0,
+    "gpu_fallback": True,
     "target": "8.9",
 }
 
@@ -164,8 +186,9 @@ DAMAGED: dict[str, bytes] = {
     "cut off": b'{"format": 1, "name": "sm',
     "not UTF-8": b"\xff\xfe\x00",
     "not a mapping": b"[1, 2]",
-    "of another format": b'{"format": 2}',
-    "without what it should say": b'{"format": 1, "key": "k", "engine": {}}',
+    "of no format": b'{"name": "small"}',
+    "without what it should say": b'{"format": 2, "key": "k", "engine": {}}',
+    "of the first format, without what it should say": b'{"format": 1, "key": "k", "engine": {}}',
     "nested without end": b"[" * 100_000,
 }
 

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trtdsl
+from trtdsl.errors import BuildError
 
 NETWORKS = Path(__file__).parents[2] / "networks"
-FP16, FP32 = "FP16", "FP32"
-
-
-def convolutions(gpu: Any, network: trtdsl.Network, directory: Path) -> dict[str, str]:
-    """What the inspector says of every convolution's output: `Channel major FP16 format …`, by the layer's name."""
-    built = network.build(directory / "net.engine", runtime="tensorrt", options=gpu.options, cache=False)
-    engine = gpu.runtime.deserialize_cuda_engine(built.path.read_bytes())
-    inspector = engine.create_engine_inspector()
-    layers = json.loads(inspector.get_engine_information(gpu.trt.LayerInformationFormat.JSON))["Layers"]
-    return {
-        layer["Name"]: layer["Outputs"][0]["Format/Datatype"]
-        for layer in layers
-        if layer.get("ParameterType") in ("Convolution", "Deconvolution")
-    }
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize(("name", "dims"), [("resnet", {"N": 1}), ("cyclegan_generator", {"N": 1, "H": 256, "W": 256})])
-def test_convolutions_have_the_type_asked_for(
-    name: str, dims: dict[str, int], precision: str, gpu: Any, tmp_path: Path
-) -> None:
-    network = trtdsl.load(NETWORKS / f"{name}.yaml", random_weights=True, precision=precision, dims=dims)
-    found = convolutions(gpu, network, tmp_path)
-    gpu.note(f"{name:20} {precision}  {len(found)} convolutions, {len(set(found.values()))} formats")
-    assert len(found) >= 20
-    assert all(precision.upper() in format for format in found.values()), found
-
-
-def test_a_layer_kept_in_fp32_stays_so(gpu: Any, tmp_path: Path) -> None:
-    path = tmp_path / "mixed.yaml"
-    path.write_text("""\
+MIXED = """\
 trtdsl: 1
 inputs: {x: [1, 32, 32, 32]}
 precision: {default: fp16, layers: {exact: fp32}}
@@ -49,11 +19,95 @@ layers:
   - {op: conv, name: first, out_channels: 32, kernel_size: 3}
   - relu
   - {op: conv, name: exact, out_channels: 32, kernel_size: 3}
-  - relu
+  - {op: relu, name: sharp, precision: fp32}
   - {op: conv, name: last, out_channels: 32, kernel_size: 3}
-""")
-    found = convolutions(gpu, trtdsl.load(path, random_weights=True), tmp_path)
-    types = {name.split(" ")[0]: format for name, format in found.items()}
-    assert FP16 in types["first"]
-    assert FP32 in types["exact"]
-    assert FP16 in types["last"]
+"""
+
+
+def precision_of(gpu: Any, network: trtdsl.Network, directory: Path) -> dict[str, Any]:
+    """The manifest's report on an engine that is built here and now."""
+    built = network.build(directory / "net.engine", runtime="tensorrt", options=gpu.options, cache=False)
+    return dict(built.manifest["precision"])
+
+
+# Each: params and sizes, and how many layers are found at least; the rest lies in Myelin nodes.
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "digits": ({}, {"N": 1}, 12),
+    "resnet": ({"depth": 18}, {"N": 1}, 60),
+    "mobilenet_v2": ({}, {"N": 1}, 140),
+    "cyclegan_generator": ({}, {"N": 1, "H": 256, "W": 256}, 20),
+    "unet": ({}, {"N": 1, "H": 128, "W": 128}, 50),
+    "vit": ({"size": "tiny"}, {"N": 1}, 1),
+    "gpt2": ({"depth": 1}, {"N": 1, "T": 16}, 0),
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(("name", "given"), CASES.items(), ids=CASES)
+def test_networks_have_the_types_asked_for(
+    name: str, given: tuple[dict[str, Any], dict[str, Any], int], precision: str, gpu: Any, tmp_path: Path
+) -> None:
+    parameters, dims, least = given
+    network = trtdsl.load(
+        NETWORKS / f"{name}.yaml",
+        parameters=parameters,
+        dims=dims,
+        random_weights=name != "digits",
+        precision=precision,
+    )
+    report = precision_of(gpu, network, tmp_path)
+    hidden = sum(map(len, report["unverified"].values()))
+    gpu.note(f"{name:20} {precision}  asked {report['layers']}  found {report['found']}  hidden {hidden}")
+    assert report["why"] is None
+    assert report["differs"] == {}
+    assert sum(report["found"].values()) >= least
+    assert hidden + sum(report["found"].values()) == sum(report["layers"].values())
+
+
+def test_a_layer_kept_in_fp32_stays_so(gpu: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED)
+    report = precision_of(gpu, trtdsl.load(path, random_weights=True), tmp_path)
+    assert report["verified"]
+    assert report["found"] == {"fp16": 3, "fp32": 2}
+    assert report["others"] == {"exact": "fp32", "sharp": "fp32"}
+
+
+def test_what_tensorrt_computes_in_another_type_fails_the_build(
+    gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing holds it to the types of tensors, the builder takes a cast for a suggestion."""
+
+    class Free:
+        def constrain(self, *_: Any) -> None: ...
+
+    monkeypatch.setattr("trtdsl.targets.tensorrt.weak_typing", lambda *_: Free())
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED)
+    with pytest.raises(BuildError) as error:
+        precision_of(gpu, trtdsl.load(path, random_weights=True), tmp_path)
+    found = {diagnostic.message.split(" ")[0]: diagnostic for diagnostic in error.value.diagnostics}
+    gpu.note("without constraints: " + "; ".join(diagnostic.message[:90] for diagnostic in found.values()))
+    assert {diagnostic.code for diagnostic in found.values()} == {"precision-differs"}
+    assert {"first", "exact", "last"} & set(found)
+    lines = {"first": 5, "relu": 6, "exact": 7, "sharp": 8, "last": 9}
+    assert all(diagnostic.span and diagnostic.span.line == lines[name] for name, diagnostic in found.items())
+    assert not (tmp_path / "net.engine").exists()
+    path.write_text(MIXED.replace("layers: {exact: fp32}", "layers: {exact: fp32}, allow: ['*']"))
+    report = precision_of(gpu, trtdsl.load(path, random_weights=True), tmp_path)
+    # Another build may choose otherwise, but not all as asked.
+    assert report["differs"]
+    assert not report["verified"]
+
+
+def test_without_the_inspectors_details_nothing_is_verified(gpu: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED)
+    for verbosity in ("none", "layer_names_only"):
+        built = trtdsl.load(path, random_weights=True).build(
+            tmp_path / "net.engine",
+            runtime="tensorrt",
+            options={**gpu.options, "profiling_verbosity": verbosity},
+            cache=False,
+        )
+        assert built.manifest["precision"]["why"].startswith(f"`profiling_verbosity: {verbosity}`")

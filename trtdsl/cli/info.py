@@ -10,8 +10,12 @@ from typing import Any
 
 import click
 
-from trtdsl.cli.console import byte_size, table
+from trtdsl.cli.compared import compare
+from trtdsl.cli.console import byte_size, plural, table
 from trtdsl.cli.options import Command, color_option, json_option
+
+_NAMED = 4
+"""Layers that are named before the rest is counted."""
 
 
 @click.command(
@@ -19,23 +23,35 @@ from trtdsl.cli.options import Command, color_option, json_option
     cls=Command,
     examples=[
         "trtdsl info digits.engine",
+        "trtdsl info digits.engine networks/digits.yaml --check",
         "trtdsl info digits.engine --json | jq .built_from.weights",
     ],
 )
 @click.argument("engine", type=click.Path(path_type=Path))
+@click.argument("network", required=False, type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Exit with status 1 when a build would now make another engine.")
 @json_option
 @color_option
-def command(engine: Path, as_json: bool) -> None:
-    """Show what an engine was built from and with.
+def command(engine: Path, network: Path | None, check: bool, as_json: bool) -> None:
+    """Show what an engine was built from and with, and what would be different now.
 
-    Reads the manifest that lies beside the engine and checks that the engine is the one it speaks of. Exit status 1
-    when it is not.
+    Reads the manifest that lies beside the engine and checks that the engine is the one it speaks of. Then the engine's
+    ingredients are compared with those there are now: NETWORK, or the file that the manifest names, with the params,
+    sizes, weights and options that were given; the TensorRT and the GPU that are here. Exit status 1 when the engine is
+    not the manifest's.
     """
     from trtdsl.engine import manifest as manifests
 
     manifest = manifests.read(engine)
     manifests.verify(engine, manifest)
-    click.echo(json.dumps(manifest, indent=2) if as_json else readable(manifest))
+    compared = compare(engine, manifest, network)
+    if as_json:
+        click.echo(json.dumps({**manifest, "now": compared.as_dict()}, indent=2))
+    else:
+        click.echo(readable(manifest))
+        click.echo("\n" + "\n".join(compared.lines()))
+    if check and not compared.is_current:
+        click.get_current_context().exit(1)
 
 
 def readable(manifest: Mapping[str, Any]) -> str:
@@ -56,6 +72,8 @@ def readable(manifest: Mapping[str, Any]) -> str:
     rows += [("plugins", _plugins(library)) for library in built_from["plugins"]]
     rows += [("plugins", line) for line in _implementations(manifest["implementations"])]
     rows += [("precision", line) for line in _precision(manifest["precision"])]
+    if manifest["tactics"]:
+        rows.append(("tactics", _tactics(manifest)))
     rows += [("option", f"{name}: {json.dumps(value)}") for name, value in _chosen(built_from["options"])]
     rows += [("hash", f"engine {manifest['engine']['sha256']}"), ("hash", f"ingredients {manifest['key']}")]
     return table(_without_repeats(rows))
@@ -88,6 +106,11 @@ def _tensor(tensor: Mapping[str, Any]) -> str:
     return f"{tensor['dtype']}[{', '.join(tensor['shape'])}]"
 
 
+def _tactics(manifest: Mapping[str, Any]) -> str:
+    kept = manifest["timing_cache"]
+    return f"of {plural(len(manifest['tactics']), 'layer')}" + (f", by {kept['file']}" if kept else "")
+
+
 def _sizes(sizes: list[int]) -> str:
     low, best, high = sizes
     return str(low) if low == high else f"{low}..{high} (opt {best})"
@@ -107,6 +130,26 @@ def _implementations(chosen: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _precision(precision: Mapping[str, Any]) -> Iterator[str]:
-    yield ", ".join(f"{dtype} in {count}" for dtype, count in precision["layers"].items()) + " layers, as asked for"
+    """What was asked for, and what the inspector found."""
+    yield _counts(precision["layers"]) + " layers, as asked for"
     for name, dtype in precision["others"].items():
         yield f"{name}: {dtype}"
+    for name, why in precision["unquantized"].items():
+        yield f"{name}: not quantised, {why}"
+    if precision["why"] is not None:
+        yield f"unverified: {precision['why']}"
+        return
+    yield (_counts(precision["found"]) if precision["found"] else "none of the") + " layers, as the inspector found"
+    for name, entry in precision["differs"].items():
+        yield f"{name}: {entry['found']} instead of {entry['asked']}, as allowed: {entry['why']}"
+    for why, names in precision["unverified"].items():
+        yield f"unverified: {_first(names)} ({why})"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{dtype} in {count}" for dtype, count in counts.items())
+
+
+def _first(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from trtdsl.build_options import BuildOptions
-from trtdsl.engine.config import configure, fit_to_network
+from trtdsl.engine.config import configure, fit_to_network, start_from
 from trtdsl.engine.files import write_atomically
 from trtdsl.engine.log import BuildLog
 from trtdsl.engine.progress import Interruption, ProgressReporter, make_monitor, run_interruptible
+from trtdsl.engine.selector import make_selector
 from trtdsl.errors import BuildError, Diagnostic, Diagnostics, reason_of, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.tensorrt import emit
+
+
+@dataclass(frozen=True)
+class Tactics:
+    """Tactics that a build starts from: TensorRT's timing cache, and numbers with names by layers of the engine.
+
+    A `locked` build takes no others: those of the timing cache, or by their numbers where TensorRT does not read that.
+    """
+
+    timings: bytes = b""
+    locked: bool = False
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A serialized engine, as TensorRT's IHostMemory (a buffer of bytes), and the timing cache after the build.
+
+    That is None of a TensorRT that measures nothing. `begun_anew` is why the tactics that were known are not used.
+    """
+
+    plan: Any
+    timings: bytes | None
+    begun_anew: str | None = None
 
 
 def build(
@@ -23,18 +50,51 @@ def build(
     diagnostics: Diagnostics,
     progress: ProgressReporter | None = None,
 ) -> Any:
-    """The serialized engine of a typed graph, as TensorRT's IHostMemory (a buffer of bytes).
+    """The serialized engine of a typed graph, as TensorRT's IHostMemory (a buffer of bytes). As `build_by_tactics`."""
+    return build_by_tactics(graph, runtime, options, diagnostics, progress).plan
+
+
+def build_by_tactics(
+    graph: Graph,
+    runtime: Runtime,
+    options: BuildOptions,
+    diagnostics: Diagnostics,
+    progress: ProgressReporter | None = None,
+    tactics: Tactics | None = None,
+) -> Built:
+    """The engine of a typed graph, built from tactics that are known where the options name no timing cache.
 
     What TensorRT warns of while building is added to `diagnostics` as warnings. Raises BuildError when TensorRT
     refuses a layer, an option or the whole, BuildInterrupted after Ctrl-C.
     """
+    try:
+        return _build(graph, runtime, options, diagnostics, progress, tactics or Tactics())
+    except BuildError as error:
+        # Tracebacks would keep TensorRT's objects until the garbage collector comes. Where that is in the midst of
+        # another builder's message, freeing them waits for a lock that this very thread holds.
+        error.__context__ = None
+        raise error.with_traceback(None) from None
+
+
+def _build(
+    graph: Graph,
+    runtime: Runtime,
+    options: BuildOptions,
+    diagnostics: Diagnostics,
+    progress: ProgressReporter | None,
+    known: Tactics,
+) -> Built:
     log = BuildLog(runtime)
     builder = _make_builder(runtime, log)
     config = configure(builder, runtime, options, log, diagnostics)
+    begun_anew = start_from(config, runtime, options, log, known.timings, locked=known.locked)
+    selector = None
+    if known.locked and (begun_anew or not known.timings) and runtime.has_algorithm_selector:
+        selector = config.algorithm_selector = make_selector(runtime.module, known.chosen)
     strongly_typed = options.strongly_typed or runtime.is_strongly_typed
     network = builder.create_network(runtime.network_flags(strongly_typed))
     arrays = emit(graph, network, runtime, log, strongly_typed=strongly_typed)
-    fit_to_network(config, builder, graph, runtime, strongly_typed)
+    fit_to_network(config, builder, graph, runtime, strongly_typed, options)
     interruption = Interruption()
     if runtime.has_progress_monitor:
         monitor = make_monitor(runtime.module, progress, interruption)
@@ -49,9 +109,10 @@ def build(
     for message in (*errors, *log.warnings):
         found = _about(graph, message)
         diagnostics.warning("tensorrt-warning", found.message, found.span, notes=found.notes)
-    _keep_tactics(config, runtime, options, diagnostics)
-    del arrays  # the weights' memory has to last until here
-    return plan
+    timings = _timings(config, runtime)
+    _keep_tactics(timings, options, diagnostics)
+    del arrays, selector  # TensorRT holds no more than pointers: these have to last until here
+    return Built(plan, timings, begun_anew)
 
 
 def _make_builder(runtime: Runtime, log: BuildLog) -> Any:
@@ -67,13 +128,20 @@ def _make_builder(runtime: Runtime, log: BuildLog) -> Any:
     return builder
 
 
-def _keep_tactics(config: Any, runtime: Runtime, options: BuildOptions, diagnostics: Diagnostics) -> None:
+def _timings(config: Any, runtime: Runtime) -> bytes | None:
+    """What was measured, of a TensorRT that measures."""
+    cache = config.get_timing_cache() if runtime.has_timing_cache else None
+    serialized = None if cache is None else cache.serialize()
+    return None if serialized is None else bytes(serialized)
+
+
+def _keep_tactics(timings: bytes | None, options: BuildOptions, diagnostics: Diagnostics) -> None:
     """Write the timing cache. That it cannot be written is no reason to lose an engine."""
     path = options.timing_cache_path
-    if path is None or not runtime.has_timing_cache:
+    if path is None or timings is None:
         return
     try:
-        write_atomically(path, memoryview(config.get_timing_cache().serialize()))
+        write_atomically(path, timings)
     except OSError as error:
         message = f"timing_cache: {path} cannot be written: {reason_of(error)}"
         diagnostics.warning("build-option", message, options.spans.get("timing_cache"))

@@ -50,6 +50,8 @@ class EngineCache:
         path = self._path(recipe, key)
         with suppress(OSError), Staged() as staged:
             staged.link(engine, path)
+            if manifest["timing_cache"] is not None:
+                staged.link(manifests.tactics_path(engine), manifests.tactics_path(path))
             staged.write(manifests.manifest_path(path), manifests.encode(manifest))
             staged.commit()
             self._trim()
@@ -64,8 +66,8 @@ class EngineCache:
         for path in engines:
             total += path.stat().st_size
             if total > self.limit:
-                manifests.manifest_path(path).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+                for file in (manifests.manifest_path(path), manifests.tactics_path(path), path):
+                    file.unlink(missing_ok=True)
 
 
 def has_recipe(engine: Path, recipe: str) -> bool:

@@ -9,6 +9,7 @@ from trtdsl.build_options import BuildOptions
 from trtdsl.engine.log import BuildLog
 from trtdsl.errors import BuildError, Diagnostic, Diagnostics, suggest
 from trtdsl.graph import Graph
+from trtdsl.profiles import profiles_of
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import DataType
 
@@ -37,7 +38,7 @@ def configure(builder: Any, runtime: Runtime, options: BuildOptions, log: BuildL
     """
     config = builder.create_builder_config()
     refused = []
-    for name, apply in _settings(config, runtime, options, log, diagnostics):
+    for name, apply in _settings(builder, config, runtime, options, log, diagnostics):
         reason, hint = "", None
         try:
             apply()
@@ -55,14 +56,14 @@ def configure(builder: Any, runtime: Runtime, options: BuildOptions, log: BuildL
 
 
 def _settings(
-    config: Any, runtime: Runtime, options: BuildOptions, log: BuildLog, diagnostics: Diagnostics
+    builder: Any, config: Any, runtime: Runtime, options: BuildOptions, log: BuildLog, diagnostics: Diagnostics
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """The options that say something, each with what sets it."""
-    setter = _Setter(config, runtime, options, log, diagnostics)
+    setter = _Setter(builder, config, runtime, options, log, diagnostics)
     for name in _SWITCHES:
         yield name, lambda name=name: setter.switch(name)  # type: ignore[misc]
     for name, value in options.as_dict().items():
-        unsaid = value is None or value is False or (name == "target" and not value)
+        unsaid = value is None or value is False or (name in ("target", "profiles") and not value)
         if name not in _SWITCHES and not unsaid:
             yield name, getattr(setter, name)
 
@@ -71,8 +72,15 @@ class _Setter:
     """Sets one option in each method that bears an option's name. Raises _RefusedError, or what the bindings raise."""
 
     def __init__(
-        self, config: Any, runtime: Runtime, options: BuildOptions, log: BuildLog, diagnostics: Diagnostics
+        self,
+        builder: Any,
+        config: Any,
+        runtime: Runtime,
+        options: BuildOptions,
+        log: BuildLog,
+        diagnostics: Diagnostics,
     ) -> None:
+        self.builder = builder
         self.config = config
         self.log = log
         self.runtime = runtime
@@ -131,6 +139,29 @@ class _Setter:
             if not self.config.set_compute_capability(known[target], index):
                 raise _RefusedError(f"{self.runtime} does not build for {target} here")
 
+    def profiles(self) -> None:
+        """They say nothing to TensorRT that could be refused before the network is there."""
+
+    def dla_core(self) -> None:
+        """Let layers run on a deep-learning accelerator."""
+        if not self.runtime.has_dla:
+            raise _RefusedError(f"{self.runtime} runs networks on GPUs only")
+        count = self.builder.num_DLA_cores
+        core = self.options.dla_core
+        if core is not None and core >= count:
+            has = f"has DLA cores 0 to {count - 1}" if count else "has no DLA core"
+            raise _RefusedError(
+                f"{core} is not there: this device {has}", "leave `dla_core` out" if not count else None
+            )
+        self.config.default_device_type = self.trt.DeviceType.DLA
+        self.config.DLA_core = core
+
+    def gpu_fallback(self) -> None:
+        if self.options.dla_core is None:
+            raise _RefusedError("it says what becomes of layers that a DLA core cannot run", "`dla_core` names one")
+        if self.runtime.has_dla:  # else `dla_core` is refused
+            self.config.set_flag(self.trt.BuilderFlag.GPU_FALLBACK)
+
     def strongly_typed(self) -> None:
         if not self.runtime.can_be_strongly_typed:
             raise _RefusedError(f"{self.runtime} does not have it", "`precision` is obeyed all the same")
@@ -144,16 +175,8 @@ class _Setter:
             message = f"timing_cache: {self.runtime} measures no tactics, so {path} is neither read nor written"
             self.diagnostics.warning("build-option", message, span)
             return
-        cache = self.config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-        taken = cache is not None and self.config.set_timing_cache(cache, ignore_mismatch=False)
-        # 8.6.1 cannot always read what it wrote itself: it says so in its log, and goes on without.
-        said = self.log.take_errors()
-        if said or not taken:
-            reason = "; ".join(said) or "it is of another GPU or TensorRT, or damaged"
-            message = f"timing_cache: {path} is begun anew: {reason}"
-            self.diagnostics.warning("build-option", message, span)
-            self.config.set_timing_cache(self.config.create_timing_cache(b""), ignore_mismatch=False)
-            self.log.take_errors()  # it repeats itself, now of a cache that is empty
+        if reason := _take_timings(self.config, self.log, path.read_bytes() if path.exists() else b""):
+            self.diagnostics.warning("build-option", f"timing_cache: {path} is begun anew: {reason}", span)
 
     def _member(self, members: Mapping[str, Any], name: str) -> Any:
         if name.upper() in members:
@@ -163,23 +186,54 @@ class _Setter:
         raise _RefusedError(message, suggest(name, known))
 
 
-def fit_to_network(config: Any, builder: Any, graph: Graph, runtime: Runtime, strongly_typed: bool) -> None:
+def start_from(
+    config: Any, runtime: Runtime, options: BuildOptions, log: BuildLog, timings: bytes, *, locked: bool
+) -> str | None:
+    """Begin with tactics that are known, unless the options name a file of them; gives the reason if it cannot.
+
+    A `locked` build takes these in any case, and measures no others where the runtime can be told so.
+    """
+    if not runtime.has_timing_cache or (options.timing_cache is not None and not locked):
+        return None
+    if locked and (flag := getattr(runtime.module.BuilderFlag, "ERROR_ON_TIMING_CACHE_MISS", None)) is not None:
+        config.set_flag(flag)
+    return _take_timings(config, log, timings)
+
+
+def _take_timings(config: Any, log: BuildLog, timings: bytes) -> str | None:
+    """Give the builder a timing cache, or an empty one and the reason why it does not take that."""
+    cache = config.create_timing_cache(timings)
+    taken = cache is not None and config.set_timing_cache(cache, ignore_mismatch=False)
+    # 8.6.1 cannot always read what it wrote itself: it says so in its log, and goes on without.
+    said = log.take_errors()
+    if taken and not said:
+        return None
+    config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+    log.take_errors()  # it repeats itself, now of a cache that is empty
+    return "; ".join(said) or "it is of another GPU or TensorRT, or damaged"
+
+
+def fit_to_network(
+    config: Any,
+    builder: Any,
+    graph: Graph,
+    runtime: Runtime,
+    strongly_typed: bool,
+    options: BuildOptions | None = None,
+) -> None:
     """Set what follows from the network: the sizes of dynamic dimensions, and the types that layers may compute in."""
-    # Sizes that data decide want a profile as well, though it says nothing new: 8.6 makes no context without.
-    if not graph.is_static:
-        profile = _profile(builder, graph)
+    profiles = profiles_of(graph, options or BuildOptions())
+    for shapes in profiles:
+        profile = builder.create_optimization_profile()
+        for name, sizes in shapes.items():
+            profile.set_shape(name, *sizes)
         if config.add_optimization_profile(profile) < 0:
-            raise AssertionError(f"{runtime} refuses the profile of {dict(graph.dims)}")
+            raise AssertionError(f"{runtime} refuses the profile {dict(shapes)}")
+    if profiles and runtime.shares_profiles_on_request:
+        # Otherwise each context would want a profile for itself, and one thread at a time could run an engine.
+        config.set_preview_feature(runtime.module.PreviewFeature.PROFILE_SHARING_0806, True)
     if not strongly_typed:
         _obey_precisions(config, graph, runtime)
-
-
-def _profile(builder: Any, graph: Graph) -> Any:
-    profile = builder.create_optimization_profile()
-    for entry in graph.inputs:
-        shapes = (tuple(dim.sizes[point] for dim in entry.type.shape) for point in range(3))
-        profile.set_shape(entry.name, *shapes)
-    return profile
 
 
 def _obey_precisions(config: Any, graph: Graph, runtime: Runtime) -> None:
@@ -187,6 +241,11 @@ def _obey_precisions(config: Any, graph: Graph, runtime: Runtime) -> None:
     flags = runtime.module.BuilderFlag
     config.set_flag(flags.OBEY_PRECISION_CONSTRAINTS)
     used = {tensor.dtype for tensor in graph.types.values()}
-    for dtype, flag in ((DataType.FP16, "FP16"), (DataType.BF16, "BF16"), (DataType.INT8, "INT8")):
+    for dtype, flag in (
+        (DataType.FP16, "FP16"),
+        (DataType.BF16, "BF16"),
+        (DataType.INT8, "INT8"),
+        (DataType.FP8, "FP8"),
+    ):
         if dtype in used:
             config.set_flag(getattr(flags, flag))

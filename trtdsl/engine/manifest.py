@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+import os
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,7 +16,7 @@ from trtdsl.build_options import BuildOptions
 from trtdsl.engine.files import sha256, sha256_of
 from trtdsl.engine.git import commit_of
 from trtdsl.errors import EngineFileError, reason_of
-from trtdsl.graph import Graph, Layer
+from trtdsl.graph import Graph
 from trtdsl.implementation import chosen_plugins
 from trtdsl.targets.gpu import current_gpu
 from trtdsl.targets.plugins import UsedLibrary, used_libraries
@@ -24,8 +25,9 @@ from trtdsl.version import __version__
 from trtdsl.weights import Weight
 from trtdsl.weights.sources import Stored
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".json"
+TACTICS = ".tactics"
 
 
 @dataclass(frozen=True)
@@ -116,23 +118,64 @@ def _code_hash() -> str:
     return digest.hexdigest()
 
 
-def describe(
-    graph: Graph, recipe: str, made_of: Ingredients, engine: Path, digest: str, size: int, source: Path
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Request:
+    """What an engine was asked for: the typed graph, the expanded network as text, the YAML file, what else was given.
+
+    `given` has, as plain data, what was said beside the file; `allowed` patterns over layers that may have other types.
+    """
+
+    graph: Graph
+    spec: str
+    source: Path
+    given: Mapping[str, Any]
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a build came to: hash and size of the engine, its types, its tactics, and the timing cache they are from."""
+
+    sha256: str
+    bytes: int
+    precision: Mapping[str, Any]
+    tactics: Mapping[str, str]
+    timings: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> Outcome:
+        """The outcome that a manifest tells of."""
+        engine = manifest["engine"]
+        return cls(
+            engine["sha256"], engine["bytes"], manifest["precision"], manifest["tactics"], manifest["timing_cache"]
+        )
+
+
+def describe(request: Request, recipe: str, made_of: Ingredients, engine: Path, outcome: Outcome) -> dict[str, Any]:
     """The manifest of an engine file; `recipe` is the key of its ingredients without the weights."""
+    graph, source = request.graph, request.source
+    timings = None if outcome.timings is None else {**outcome.timings, "file": tactics_path(engine).name}
     return {
         "format": FORMAT,
         "name": graph.name,
         "recipe": recipe,
         "key": made_of.key,
-        "engine": {"file": engine.name, "sha256": digest, "bytes": size},
-        "source": {"file": source.name, "git": commit_of(source)},
+        "engine": {"file": engine.name, "sha256": outcome.sha256, "bytes": outcome.bytes},
+        "source": {
+            "file": source.name,
+            "path": Path(os.path.relpath(source, engine.parent)).as_posix(),
+            "git": commit_of(source),
+        },
+        "given": dict(request.given),
         "built_from": made_of.as_dict(),
         "inputs": {entry.name: _tensor(graph, entry.name) for entry in graph.inputs},
         "outputs": {output.name: _tensor(graph, output.tensor) for output in graph.outputs},
-        "precision": _precision(graph),
+        "precision": dict(outcome.precision),
         "implementations": chosen_plugins(graph),
         "libraries": [str(use.path.resolve()) for use in graph.libraries],
+        "timing_cache": timings,
+        "tactics": dict(outcome.tactics),
+        "network": request.spec.splitlines(),
     }
 
 
@@ -144,22 +187,9 @@ def _tensor(graph: Graph, name: str) -> dict[str, Any]:
     return described if tensor.is_static else {**described, **profile}
 
 
-def _precision(graph: Graph) -> dict[str, Any]:
-    """What was asked for, by layer; the types an engine really uses can only be read off on a GPU."""
-    computing = [layer for layer in graph.all_layers() if _computes(layer, graph)]
-    counts = Counter(str(layer.precision) for layer in computing)
-    common = counts.most_common(1)[0][0] if counts else None
-    return {
-        "layers": dict(counts),
-        "others": {layer.name: str(layer.precision) for layer in computing if str(layer.precision) != common},
-        "verified": False,
-    }
-
-
-def _computes(layer: Layer, graph: Graph) -> bool:
-    return (
-        layer.op.kind != "cast" and not layer.bodies and any(graph.types[name].dtype.is_float for name in layer.outputs)
-    )
+def tactics_path(engine: Path) -> Path:
+    """`net.engine` has the timing cache that it was built by in `net.engine.tactics`."""
+    return engine.with_name(engine.name + TACTICS)
 
 
 def manifest_path(engine: Path) -> Path:
@@ -173,7 +203,10 @@ def encode(manifest: Mapping[str, Any]) -> bytes:
 
 
 def read(engine: Path) -> dict[str, Any]:
-    """The manifest of an engine. Raises EngineFileError when there is none or it is not one."""
+    """The manifest of an engine, one of an older format as if it were of this one with less to say.
+
+    Raises EngineFileError when there is none or it is not one.
+    """
     path = manifest_path(engine)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -186,9 +219,29 @@ def read(engine: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise EngineFileError.of("manifest-damaged", f"{path} cannot be read: {reason}") from None
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise EngineFileError.of(
+            "manifest-format",
+            f"{path} is a manifest of format {version}; this trtdsl knows those up to {FORMAT}",
+            hint="a later trtdsl wrote it: install that, or build the engine again",
+        )
+    if version == 1:
+        manifest = _from_first(manifest)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not _fits(manifest, _LAYOUT):
         raise EngineFileError.of("manifest-damaged", f"{path} is not a manifest of format {FORMAT}")
     return manifest
+
+
+def _from_first(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of format 1, which knew neither what the inspector says nor the network itself."""
+    unknown = {"why": "an older trtdsl built it", "found": {}, "differs": {}, "unverified": {}, "unquantized": {}}
+    later: dict[str, Any] = {"given": None, "timing_cache": None, "tactics": {}, "network": []}
+    for key in ("precision", "source"):
+        if not isinstance(manifest.get(key), dict):
+            return manifest
+    source = {"path": manifest["source"].get("file"), **manifest["source"]}
+    return {**later, **manifest, "format": FORMAT, "precision": {**unknown, **manifest["precision"]}, "source": source}
 
 
 _LAYOUT: Mapping[str, Any] = {
@@ -196,7 +249,8 @@ _LAYOUT: Mapping[str, Any] = {
     "recipe": str,
     "key": str,
     "engine": {"file": str, "sha256": str, "bytes": int},
-    "source": {"file": str, "git": object},
+    "source": {"file": str, "path": str, "git": object},
+    "given": object,
     "built_from": {
         "spec": str,
         "weights": list,
@@ -209,9 +263,21 @@ _LAYOUT: Mapping[str, Any] = {
     },
     "inputs": dict,
     "outputs": dict,
-    "precision": {"layers": dict, "others": dict, "verified": bool},
+    "precision": {
+        "layers": dict,
+        "others": dict,
+        "verified": bool,
+        "why": object,
+        "found": dict,
+        "differs": dict,
+        "unverified": dict,
+        "unquantized": dict,
+    },
     "implementations": dict,
     "libraries": list,
+    "timing_cache": object,
+    "tactics": dict,
+    "network": list,
 }
 """What has to be in a manifest for others to read it without a second look."""
 
