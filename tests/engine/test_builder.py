@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,6 +81,18 @@ def test_a_reporter_that_fails_ends_the_build_with_its_error(
         trtdsl.load(project.path).build(project.output, runtime="rtx", cache=False, progress=reporter)
     assert not project.output.exists()
     assert "Exception caught" not in capfd.readouterr().err
+
+
+def test_builds_of_several_threads_at_once(project: Project, tmp_path: Path) -> None:
+    def build_some(number: int) -> list[bytes]:
+        outputs = [tmp_path / f"{number}-{again}.engine" for again in range(3)]
+        for output in outputs:
+            trtdsl.load(project.path).build(output, runtime="rtx", cache=False)
+        return [output.read_bytes() for output in outputs]
+
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(build_some, range(4)))
+    assert all(len(plans) == 3 and all(plans) for plans in made)
 
 
 class _Logger:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 from types import SimpleNamespace
 
@@ -50,3 +51,21 @@ def test_drops_what_tensorrt_says_of_other_builders() -> None:
     log = BuildLog(RUNTIME)
     log.hear("WARNING", "WARNING The logger passed into createInferBuilder differs from one already registered")
     assert log.warnings == []
+
+
+def test_a_logger_outlives_its_log_and_waits_for_the_next() -> None:
+    """TensorRT may write to it still: what it says then is heard by nobody, or by who comes next."""
+    log = BuildLog(RUNTIME)
+    logger = log.logger
+    del log
+    gc.collect()
+    logger.log(SimpleNamespace(name="ERROR"), "late")
+    following = [BuildLog(RUNTIME) for _ in range(8)]
+    [heir] = [entry for entry in following if entry.logger is logger]
+    logger.log(SimpleNamespace(name="ERROR"), "later")
+    assert heir.take_errors() == ["later"]
+
+
+def test_logs_that_live_at_the_same_time_share_no_logger() -> None:
+    logs = [BuildLog(RUNTIME) for _ in range(8)]
+    assert len({id(log.logger) for log in logs}) == 8

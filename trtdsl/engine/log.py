@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from trtdsl.targets.runtime import Runtime
@@ -18,7 +21,7 @@ class BuildLog:
         self._lock = threading.Lock()
         self._errors: list[str] = []
         self.warnings: list[str] = []
-        self.logger = _make_logger(runtime.module, self)
+        self.logger = _logger_for(runtime, self)
 
     def hear(self, severity: str, message: str) -> None:
         """Take one message. May be called from TensorRT's own threads."""
@@ -37,13 +40,30 @@ class BuildLog:
         return [message for message in taken if _DRIVER_NOISE not in message] or taken
 
 
-def _make_logger(trt: Any, log: BuildLog) -> Any:
+# TensorRT writes to the first logger that it was given as long as any of its objects lives: builds that overlap share
+# one. None is ever freed, therefore; those whose log is gone wait for the next.
+_UNUSED: dict[Any, list[Any]] = {}
+
+
+def _logger_for(runtime: Runtime, log: BuildLog) -> Any:
+    base = runtime.module.ILogger
+    unused = _UNUSED.setdefault(base, [])
+    logger = unused.pop() if unused else _logger_class(base)()
+    logger.heard_by = weakref.ref(log)
+    weakref.finalize(log, unused.append, logger).atexit = False
+    return logger
+
+
+@cache
+def _logger_class(base: Any) -> Any:
     # The base class belongs to the TensorRT that is used, so the class can only be made once that is known.
-    class Logger(trt.ILogger):  # type: ignore[misc]
+    class Logger(base):  # type: ignore[misc]
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
+            base.__init__(self)
+            self.heard_by: Callable[[], BuildLog | None] = lambda: None
 
         def log(self, severity: Any, message: str) -> None:
-            log.hear(severity.name, message)
+            if (log := self.heard_by()) is not None:
+                log.hear(severity.name, message)
 
-    return Logger()
+    return Logger
