@@ -13,7 +13,7 @@ from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.plugins.registry import PluginError
 from trtdsl.plugins.use import PluginUse
 from trtdsl.precision import assign_types
-from trtdsl.quantization import without_quantized_deconvolutions
+from trtdsl.quantization import without_missing_kernels
 from trtdsl.targets.plugins import BUILD_THE_LIBRARY, PluginSource, needs_bundled, registry_of
 from trtdsl.targets.runtime import Runtime
 
@@ -36,8 +36,8 @@ def for_runtime(graph: Graph, typed: Graph, runtime: Runtime, diagnostics: Diagn
     that were asked for says how to get them; that others stay native `diagnostics` are told. Raises BuildError for
     libraries that do not load, and for quantised layers that this TensorRT cannot build.
     """
-    if not runtime.has_quantized_deconvolution:
-        fitting = without_quantized_deconvolutions(graph, str(runtime), diagnostics)
+    if not runtime.has_all_quantized_kernels:
+        fitting = without_missing_kernels(graph, str(runtime), diagnostics)
         if fitting is not graph:
             graph, typed = fitting, assign_types(fitting)
     if chooses_plugins(graph):

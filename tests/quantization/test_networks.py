@@ -14,10 +14,10 @@ FOLDER = Path(__file__).parents[2] / "networks"
 SMALL = {"N": 1, "H": 64, "W": 64}
 
 NETWORKS: dict[str, tuple[str, dict[str, object], dict[str, int], int, int]] = {
-    # 53 convolutions and the classifier; a sum in each of 16 blocks, and the mean at the end.
-    "resnet50": ("resnet", {"depth": 50}, {"N": 1}, 54, 17),
-    # 52 convolutions and the classifier; sums where a block keeps its size, 1 + 2 + 3 + 2 + 2, and the mean.
-    "mobilenet_v2": ("mobilenet_v2", {}, {"N": 1}, 53, 11),
+    # 53 convolutions and the classifier; a sum in each of 16 blocks.
+    "resnet50": ("resnet", {"depth": 50}, {"N": 1}, 54, 16),
+    # 52 convolutions and the classifier; sums where a block keeps its size: 1 + 2 + 3 + 2 + 2.
+    "mobilenet_v2": ("mobilenet_v2", {}, {"N": 1}, 53, 10),
     # 19 convolutions and 4 transposed ones, with concatenations instead of sums.
     "unet": ("unet", {"width": 16}, SMALL, 23, 0),
     # Patches, four products in each of 12 blocks, and the head; sums there are not behind convolutions.

@@ -102,28 +102,6 @@ layers:
 """,
         ["x -> a", "pool -> b", "b -> up", "padded -> c"],
     ),
-    "a mean of what convolutions made": (
-        """
-inputs: {x: [1, 8, 8, 8]}
-layers:
-  - {op: conv, name: a, out_channels: 8, kernel_size: 1}
-  - {op: add, name: sum, in: [a, x]}
-  - {op: relu, name: act}
-  - {op: global_avg_pool, name: mean, keepdim: false}
-  - {op: linear, name: fc, out_features: 4}
-""",
-        ["x -> a, sum", "act -> mean", "mean -> fc"],
-    ),
-    "but of nothing else": (
-        """
-inputs: {x: [1, 8, 8, 8]}
-layers:
-  - {op: conv, name: a, out_channels: 8, kernel_size: 1}
-  - {op: softmax, name: soft, dim: 1}
-  - {op: avg_pool, name: mean, kernel_size: 2}
-""",
-        ["x -> a"],
-    ),
     "products": (
         """
 inputs: {x: [1, 4, 16], y: [1, 16, 4]}

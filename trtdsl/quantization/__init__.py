@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trtdsl.quantization.fit import without_quantized_deconvolutions
+from trtdsl.quantization.fit import without_missing_kernels
 from trtdsl.quantization.insert import insert_quantization
 from trtdsl.quantization.settle import in_floats, settle_quantization
 from trtdsl.quantization.sharing import needed_scales, sharing_scales, wiring_hash
@@ -14,5 +14,5 @@ __all__ = [
     "settle_quantization",
     "sharing_scales",
     "wiring_hash",
-    "without_quantized_deconvolutions",
+    "without_missing_kernels",
 ]

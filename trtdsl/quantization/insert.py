@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from trtdsl.graph import Graph, Layer
-from trtdsl.ops.base import Op, Policy
+from trtdsl.ops.base import Op
 from trtdsl.ops.quantization import InputDequantize, InputQuantize
 from trtdsl.types import DataType, TensorType
 from trtdsl.weights.base import Weight
@@ -40,30 +40,23 @@ class _Insertion:
                 name = inputs[position]
                 assert name is not None
                 yield from self._through(name, dtype, layer)
-                inputs[position] = restored(name, dtype, _floats_of(layer))
+                inputs[position] = restored(name, dtype, layer.precision)
             layer = replace(layer, inputs=tuple(inputs))
             yield replace(layer, weights=with_scales(layer)) if layer.quantized else layer
 
     def _through(self, name: str, dtype: DataType, reader: Layer) -> Iterator[Layer]:
         """The layers that bring a tensor into a type and back into a reader's float type, unless they are there."""
-        precision = _floats_of(reader)
-        small, back = f"{name}/{dtype}", restored(name, dtype, precision)
+        small, back = f"{name}/{dtype}", restored(name, dtype, reader.precision)
         scale = self.graph.scales[name] * (DataType.INT8.reach / dtype.reach)
         weights = {"scale": Weight(Inline(np.array(scale, np.float32), DataType.FP32), (), DataType.FP32)}
         if small not in self.types:
             self.types[small] = self.graph.types[name].with_dtype(dtype)
             op: Op = InputQuantize({"dtype": dtype}, ["scale"])
-            yield Layer(small, op, (name,), (small,), reader.origin, weights, precision)
+            yield Layer(small, op, (name,), (small,), reader.origin, weights, reader.precision)
         if back not in self.types:
             self.types[back] = self.graph.types[name].with_dtype(DataType.FP32)
             op = InputDequantize({}, ["scale"])
-            yield Layer(back, op, (small,), (back,), reader.origin, weights, precision)
-
-
-def _floats_of(reader: Layer) -> DataType:
-    """The type in which a layer reads floats, which a cast behind the quantisation would only bring it to."""
-    accumulates = reader.op.precision_policy() is Policy.ACCUMULATE and not reader.explicit
-    return DataType.FP32 if accumulates else reader.precision
+            yield Layer(back, op, (small,), (back,), reader.origin, weights, reader.precision)
 
 
 def restored(name: str, dtype: DataType, precision: DataType) -> str:

@@ -1,9 +1,8 @@
 """Where tensors are quantised, so that TensorRT fuses what is around: NVIDIA's rules for explicit quantisation.
 
 What multiplies reads quantised inputs; nothing is quantised between a convolution and the normalisation, activation and
-sum that are fused into it. The other operand of such a sum is quantised, or the sum is not fused, and what a mean reads
-of one, or the convolution before hands on floats. What only moves elements stands between a tensor and the quantisation
-of what it becomes, past which TensorRT moves it.
+sum that are fused into it. The other operand of such a sum is quantised, or the sum is not fused. What only moves
+elements stands between a tensor and the quantisation of what it becomes, past which TensorRT moves it.
 """
 
 from __future__ import annotations
@@ -18,10 +17,8 @@ from trtdsl.ops.base import Policy
 from trtdsl.ops.conv import Conv
 from trtdsl.ops.elementwise import Add
 from trtdsl.ops.norm import BatchNorm
-from trtdsl.ops.pool import AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool
+from trtdsl.ops.pool import MaxPool
 from trtdsl.ops.slicing import Concat
-
-_MEANS = (AdaptiveAvgPool, AvgPool, GlobalAvgPool)
 
 
 def can_multiply(layer: Layer) -> bool:
@@ -60,31 +57,10 @@ class Wiring:
             if name is not None and self.graph.types[name].dtype.is_float
         )
 
-    def beside(self, layer: Layer, quantized: Collection[str]) -> int | None:
-        """Which input of a layer that does not multiply is quantised for the sake of a convolution, by position.
-
-        `quantized` are the names of quantised layers. A sum reads what it adds to a convolution quantised, and a mean
-        what convolutions and sums make: else these would hand on floats.
-        """
-        if isinstance(layer.op, _MEANS):
-            name = layer.inputs[0]
-            return 0 if name is not None and self._is_made_of_convolutions(name, quantized) else None
-        return self._summand(layer, quantized)
-
-    def _is_made_of_convolutions(self, name: str, quantized: Collection[str]) -> bool:
-        """Whether a tensor is a quantised convolution with what is fused into it, sums of such with others too."""
-        maker = self.makers.get(name)
-        if maker is None or isinstance(maker.op, Conv):
-            return maker is not None and maker.name in quantized
-        if isinstance(maker.op, Add):
-            return self._summand(maker, quantized) is not None
-        is_fused = isinstance(maker.op, (Activation, BatchNorm)) and maker.inputs[0] is not None
-        return is_fused and self._is_made_of_convolutions(maker.inputs[0] or "", quantized)
-
-    def _summand(self, layer: Layer, quantized: Collection[str]) -> int | None:
+    def summand(self, layer: Layer, quantized: Collection[str]) -> int | None:
         """Which input a sum adds to what a quantised convolution makes, by position; None for other layers.
 
-        Of two convolutions the first is taken to be summed into.
+        `quantized` are the names of quantised layers. Of two convolutions the first is taken to be summed into.
         """
         if not isinstance(layer.op, Add) or layer.op.other or len(layer.inputs) != 2:
             return None
@@ -105,6 +81,29 @@ class Wiring:
                 return False
             name = maker.inputs[0]
         return False
+
+    @cached_property
+    def readers(self) -> dict[str, list[tuple[Layer, int]]]:
+        """The layers that read a tensor, each with the position of the input."""
+        found: dict[str, list[tuple[Layer, int]]] = {}
+        for layer in self.graph.layers:
+            for position, name in enumerate(layer.inputs):
+                if name is not None:
+                    found.setdefault(name, []).append((layer, position))
+        return found
+
+    def ends_quantized(self, name: str) -> bool:
+        """Whether a tensor, with all that is fused into what makes it, is read quantised only."""
+        readers = self.readers.get(name, [])
+        if not readers or self.reader_counts[name] != len(readers):
+            return False
+        for layer, position in readers:
+            if position in layer.quantized_inputs:
+                continue
+            is_fused = isinstance(layer.op, (Activation, BatchNorm)) or layer.quantized_inputs or moves(layer)
+            if not is_fused or not all(map(self.ends_quantized, layer.outputs)):
+                return False
+        return True
 
     def moved_from(self, name: str) -> Iterator[str]:
         """The tensors whose elements a tensor has, in other places or fewer of them: those that its layer reads."""

@@ -67,7 +67,7 @@ class _Settling:
     def graph_of(self, layers: tuple[Layer, ...]) -> Graph:
         multiplying = tuple(self._multiplying(layer) for layer in layers)
         settled = tuple(
-            self._beside(made, layer) if made.quantized is None else made
+            self._sum(made, layer) if made.quantized is None else made
             for made, layer in zip(multiplying, layers, strict=True)
         )
         reasons = {name: f"no scale of {tensor}" for name, tensor in self.unscaled.items()}
@@ -126,9 +126,9 @@ class _Settling:
             self._cannot(layer, "layers inside loops and branches are not quantised", None)
         return replace(layer, quantized=None, bodies=bodies)
 
-    def _beside(self, layer: Layer, asked: Layer) -> Layer:
-        """A sum or mean behind a quantised convolution, with what it reads quantised as well."""
-        position = self.wiring.beside(layer, self.quantized) if asked.quantized is not None else None
+    def _sum(self, layer: Layer, asked: Layer) -> Layer:
+        """A sum behind a quantised convolution, with what it adds quantised as well."""
+        position = self.wiring.summand(layer, self.quantized) if asked.quantized is not None else None
         if position is None or asked.quantized is None or not self._find(asked, (position,)):
             return layer
         return replace(layer, quantized_inputs={position: asked.quantized})

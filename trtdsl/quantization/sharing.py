@@ -23,7 +23,7 @@ def needed_scales(graph: Graph) -> Iterator[str]:
             quantized.add(layer.name)
     seen: set[str] = set()
     for layer in graph.layers:
-        position = wiring.beside(layer, quantized)
+        position = wiring.summand(layer, quantized)
         positions = wiring.float_inputs(layer) if layer.name in quantized else () if position is None else (position,)
         for name in (layer.inputs[index] for index in positions):
             if name is not None and name not in seen:

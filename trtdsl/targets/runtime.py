@@ -83,8 +83,8 @@ class Runtime:
         return DataType.BF16 in self.dtypes and not self.is_rtx
 
     @property
-    def has_quantized_deconvolution(self) -> bool:
-        """Whether deconvolutions may multiply in int8 or fp8; 8.6 ends in an internal error for weights of theirs."""
+    def has_all_quantized_kernels(self) -> bool:
+        """Whether all that may multiply in int8 has kernels; 8.6 has none for deconvolutions and some convolutions."""
         return self.can_be_strongly_typed
 
     @property
