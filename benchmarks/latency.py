@@ -17,7 +17,6 @@ processes of which each is given the same `--lock FILE`, held while one measures
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import math
 import random
@@ -34,6 +33,7 @@ from typing import Any
 import numpy as np
 from all_networks import NETWORKS, load
 from cuda.bindings import runtime as cuda
+from graph_timing import alone, check
 
 import trtdsl
 from trtdsl.build_options import BuildOptions
@@ -109,7 +109,7 @@ class Bench:
         plans = list(self.engines(network))
         print("built", file=sys.stderr, flush=True)
         inputs = make_inputs(network.graph, {})
-        with _alone(lock), ExitStack() as stack:
+        with alone(lock), ExitStack() as stack:
             launches: dict[str, Callable[[], float]] = {}
             for name, plan in plans:
                 engine = stack.enter_context(Engine.of_plan(self.runtime, plan))
@@ -127,17 +127,6 @@ class Bench:
 
 
 @contextmanager
-def _alone(lock: Path | None) -> Iterator[None]:
-    """Keep others from measuring at the same time who lock the same file."""
-    if lock is None:
-        yield
-        return
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
 def _captured(engine: Engine, inputs: Mapping[str, Any]) -> Iterator[Callable[[], float]]:
     """A function that launches a run as a CUDA graph some times and gives the milliseconds that one took.
 
@@ -147,7 +136,7 @@ def _captured(engine: Engine, inputs: Mapping[str, Any]) -> Iterator[Callable[[]
         bound = context.bind(arrays, on_device=True)
         bound.enqueue()
         context.device.finish(bound.stream)
-        begin, end = (_check(cuda.cudaEventCreate()) for _ in range(2))
+        begin, end = (check(cuda.cudaEventCreate()) for _ in range(2))
 
         def captured(times: int) -> Callable[[], float]:
             def enqueue() -> None:
@@ -157,11 +146,11 @@ def _captured(engine: Engine, inputs: Mapping[str, Any]) -> Iterator[Callable[[]
             graph = context.device.capture(bound.stream, enqueue)
 
             def launch() -> float:
-                _check(cuda.cudaEventRecord(begin, bound.stream))
+                check(cuda.cudaEventRecord(begin, bound.stream))
                 context.device.launch(graph, bound.stream)
-                _check(cuda.cudaEventRecord(end, bound.stream))
-                _check(cuda.cudaEventSynchronize(end))
-                return float(_check(cuda.cudaEventElapsedTime(begin, end))) / times
+                check(cuda.cudaEventRecord(end, bound.stream))
+                check(cuda.cudaEventSynchronize(end))
+                return float(check(cuda.cudaEventElapsedTime(begin, end))) / times
 
             return launch
 
@@ -174,9 +163,9 @@ class _DeviceArray:
 
     def __init__(self, array: Any) -> None:
         self.shape, self.dtype = array.shape, array.dtype
-        self.address = _check(cuda.cudaMalloc(max(array.nbytes, 1)))
+        self.address = check(cuda.cudaMalloc(max(array.nbytes, 1)))
         kind = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
-        _check(cuda.cudaMemcpy(self.address, array.ctypes.data, array.nbytes, kind))
+        check(cuda.cudaMemcpy(self.address, array.ctypes.data, array.nbytes, kind))
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -189,14 +178,7 @@ def _on_device(inputs: Mapping[str, Any]) -> Iterator[dict[str, _DeviceArray]]:
     arrays = {name: _DeviceArray(np.ascontiguousarray(array)) for name, array in inputs.items()}
     yield arrays
     for array in arrays.values():
-        _check(cuda.cudaFree(array.address))
-
-
-def _check(answer: tuple[Any, ...]) -> Any:
-    error, *values = answer
-    if error != cuda.cudaError_t.cudaSuccess:
-        raise RuntimeError(str(error))
-    return values[0] if values else None
+        check(cuda.cudaFree(array.address))
 
 
 def main() -> None:

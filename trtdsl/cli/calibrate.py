@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from trtdsl.cli.console import plural, show
-from trtdsl.cli.inputs import InputOptions, picture_options
+from trtdsl.cli.inputs import InputOptions, data_options, picture_options
 from trtdsl.cli.options import (
     Command,
     build_options,
@@ -34,14 +34,7 @@ _DEVICES = ("cpu", "gpu")
     ],
 )
 @network_options
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FOLDER",
-    help="What the network is run on: npz files with an array for each input, or npy files or images of the only one.",
-)
-@click.option("--limit", type=click.IntRange(1), metavar="FILES", help="Take no more files than this, the first ones.")
+@data_options
 @click.option(
     "--method",
     type=click.Choice(_METHODS),

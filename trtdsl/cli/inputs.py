@@ -98,6 +98,21 @@ def picture_options(command: F) -> F:
     return _gathering(command, _PICTURES)
 
 
+def data_options(command: F) -> F:
+    """Options on a folder of samples, handed to the command as `data` and `limit`."""
+    data = click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="FOLDER",
+        help="Samples: npz files with an array for each input, or npy files or images of the only one.",
+    )
+    limit = click.option(
+        "--limit", type=click.IntRange(1), metavar="FILES", help="Take no more files than this, the first ones."
+    )
+    return data(limit(command))
+
+
 def _gathering(command: F, decorators: Sequence[Callable[[F], F]]) -> F:
     names = list(InputOptions.__dataclass_fields__)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trtdsl.cli.console import plural, show
-from trtdsl.cli.inputs import InputOptions, picture_options
+from trtdsl.cli.inputs import InputOptions, data_options, picture_options
 from trtdsl.cli.options import (
     Command,
     build_options,
@@ -42,14 +42,7 @@ _TYPES = ("fp16", "bf16", "int8", "fp8")
     ],
 )
 @network_options
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FOLDER",
-    help="What the network is run on: npz files with an array for each input, or npy files or images of the only one.",
-)
-@click.option("--limit", type=click.IntRange(1), metavar="FILES", help="Take no more files than this, the first ones.")
+@data_options
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, min_open=True),
