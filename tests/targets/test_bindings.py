@@ -23,7 +23,8 @@ from tests.control.networks import CASES as CONTROL_CASES
 from tests.control.test_networks import loaded
 from tests.ops.harness import Case, cases
 from trtdsl.graph import Graph, Layer
-from trtdsl.targets.network import LayerNet, Lowering, NetworkState
+from trtdsl.targets.lowering import Lowering, NetworkState
+from trtdsl.targets.network import LayerNet
 from trtdsl.targets.plugins import SettledPlugin
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import DataType

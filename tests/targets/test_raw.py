@@ -20,7 +20,8 @@ from tests.targets.test_bindings import NAMED, Symbol, bindings_of
 from trtdsl.errors import BuildError
 from trtdsl.ops import CATALOGUE
 from trtdsl.ops.raw import RawLayer
-from trtdsl.targets.network import LayerNet, NetworkState
+from trtdsl.targets.lowering import NetworkState
+from trtdsl.targets.network import LayerNet
 from trtdsl.targets.recorder import record
 from trtdsl.targets.runtime import LATEST, Runtime
 from trtdsl.targets.signatures import NETWORK, Argument, Declarations, Signature

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from trtdsl.graph import Layer
-    from trtdsl.targets.network import NetworkState
+    from trtdsl.targets.lowering import NetworkState
     from trtdsl.targets.runtime import Runtime
     from trtdsl.types import TensorType
 

@@ -21,7 +21,8 @@ from trtdsl.graph import Graph, GraphInput, GraphOutput, Layer
 from trtdsl.ops.base import OpError
 from trtdsl.plugins.fields import Field
 from trtdsl.source import Span
-from trtdsl.targets.network import LayerNet, Lowering, NetworkState, impossible, shape_of_input
+from trtdsl.targets.lowering import Lowering, NetworkState, impossible
+from trtdsl.targets.network import LayerNet, shape_of_input
 from trtdsl.targets.plugins import SettledPlugin, plugins_of, refuse_undeclared_plugins
 from trtdsl.targets.raw import declarations_for, refuse_undeclared
 from trtdsl.targets.runtime import LATEST, Runtime

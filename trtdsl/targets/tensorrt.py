@@ -12,7 +12,8 @@ from trtdsl.errors import BuildError, Diagnostic, TrtdslError, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
 from trtdsl.plugins.registry import CreatorRefused
-from trtdsl.targets.network import LayerNet, Lowering, NetworkState, RefusedError, impossible, shape_of_input
+from trtdsl.targets.lowering import Lowering, NetworkState, RefusedError, impossible
+from trtdsl.targets.network import LayerNet, shape_of_input
 from trtdsl.targets.plugins import SettledPlugin, make, plugins_of
 from trtdsl.targets.raw import check_outputs, declarations_for
 from trtdsl.targets.runtime import Runtime
