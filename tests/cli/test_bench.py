@@ -6,14 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click.testing
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
+from tests.cli.calling import run, succeed
 from tests.runtime.standin import Cuda, Driver, Plan, runtime_for
 from tests.runtime.test_engine import write
-from trtdsl.cli.main import main
 from trtdsl.runtime import engine as module
 from trtdsl.runtime.device import Device
 
@@ -33,16 +31,6 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "net.engine.json").write_text(json.dumps(manifest))
     np.save(tmp_path / "x.npy", X)
     return path
-
-
-def run(*arguments: object) -> click.testing.Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def succeed(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
 
 
 def test_bench_prints_a_table(engine: Path) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
+from tests.cli.calling import run, succeed
 from trtdsl.calibration import DEVICES, METHODS
 from trtdsl.cli import calibrate
-from trtdsl.cli.main import main
 
 NET = """\
 trtdsl: 1
@@ -35,16 +33,6 @@ def network(tmp_path: Path) -> Path:
         pixels = generator.integers(0, 256, (4, 4, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / "data" / f"{index}.png")
     return tmp_path / "net.yaml"
-
-
-def run(*arguments: object) -> click.testing.Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def succeed(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
 
 
 def scale(path: Path, name: str) -> float:

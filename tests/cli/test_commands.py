@@ -6,13 +6,11 @@ import json
 import re
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from safetensors.numpy import save_file
 
-from trtdsl.cli.main import main
+from tests.cli.calling import run, succeed
 from trtdsl.ops import CATALOGUE
 
 NETWORK = """\
@@ -48,16 +46,6 @@ def network(tmp_path: Path) -> Path:
     path.write_text(NETWORK)
     np.savez(tmp_path / "small.npz", **WEIGHTS)  # type: ignore[arg-type]
     return path
-
-
-def run(*arguments: object) -> click.testing.Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def succeed(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
 
 
 def test_validate_says_what_the_network_is(network: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.test_running import run, succeed
+from tests.cli.calling import run, succeed
 from tests.engine.inspected import engine as engine_json
 from tests.engine.inspected import layer
 from trtdsl.cli import inspect as inspect_command

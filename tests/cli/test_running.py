@@ -6,13 +6,11 @@ import json
 import sys
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import onnx
 import pytest
-from click.testing import CliRunner
 
-from trtdsl.cli.main import main
+from tests.cli.calling import run, succeed
 from trtdsl.running import gpu
 
 NETWORK = """\
@@ -43,16 +41,6 @@ def network(tmp_path: Path) -> Path:
     np.savez(tmp_path / "in.npz", x=X)
     np.save(tmp_path / "x.npy", X)
     return tmp_path / "net.yaml"
-
-
-def run(*arguments: object) -> click.testing.Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def succeed(*arguments: object) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
 
 
 # y = [x0, 10 x1, 0.1 x2 + 1]
