@@ -16,7 +16,7 @@ from trtdsl.graph import Graph
 from trtdsl.precision import assign_types
 from trtdsl.running import Array, as_numbers
 from trtdsl.running.compare import difference
-from trtdsl.running.reference import in_fp32, load_in_fp32, load_on_cpu
+from trtdsl.running.reference import in_fp32, inputs_in_fp32, load_in_fp32, load_on_cpu
 from trtdsl.targets.gpu import current_gpu, has_gpu
 from trtdsl.targets.runtime import Runtime, find_runtime
 from trtdsl.tuning.search import Trial
@@ -93,8 +93,7 @@ class OnGpu:
         self._options, self._progress = options, progress
         self._tactics = Tactics()
         self._data = tuple(data)
-        types = {entry.name: entry.type.dtype for entry in graph.inputs}
-        wide = [{name: _wide(array, types[name]) for name, array in inputs.items()} for inputs in self._data]
+        wide = [inputs_in_fp32(graph, inputs) for inputs in self._data]
         self._references, self._base_time = self._run(in_fp32(graph), wide, tf32=False)
 
     @property
@@ -149,7 +148,3 @@ def _worst(typed: Graph, outputs: Iterable[Mapping[str, Array]], references: Seq
         for found, reference in zip(outputs, references, strict=True)
         for name, dtype in types.items()
     )
-
-
-def _wide(array: Array, dtype: DataType) -> Array:
-    return as_numbers(array, dtype).astype("float32") if dtype.is_float else array
