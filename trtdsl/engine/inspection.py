@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from trtdsl.engine.log import BuildLog
-from trtdsl.errors import EngineFileError
+from trtdsl.engine.plan import deserialize
+from trtdsl.errors import EngineFileError, RunError
 from trtdsl.targets.runtime import Runtime
 from trtdsl.types import DataType
 
@@ -174,13 +175,10 @@ def inspect(runtime: Runtime, plan: Any, *, host_code: bool = False) -> Inspecti
     needs are registered already. `host_code` lets an engine bring code for the host, as those for later versions do.
     """
     log = BuildLog(runtime)
-    loader = runtime.module.Runtime(log.logger)
-    if host_code:
-        loader.engine_host_code_allowed = True
-    engine = loader.deserialize_cuda_engine(plan)
-    if engine is None:
-        reason = "; ".join(log.take_errors()) or "it gives no reason"
-        raise EngineFileError.of("engine-inspection", f"{runtime} does not load the engine: {reason}")
+    try:
+        engine = deserialize(runtime, plan, log, host_code=host_code)
+    except RunError as error:
+        raise EngineFileError.of("engine-inspection", error.diagnostics[0].message) from None
     inspector = engine.create_engine_inspector()
     # Kept until the inspector has spoken: that only knows where the context is.
     context = _context(runtime.module, engine)

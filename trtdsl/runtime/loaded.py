@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from trtdsl.engine.log import BuildLog
+from trtdsl.engine.plan import deserialize
 from trtdsl.errors import RunError
 from trtdsl.runtime.buffers import make_allocator_type
 from trtdsl.runtime.device import Device
@@ -74,28 +75,8 @@ class Loaded:
 def load(
     runtime: Runtime, plan: Any, device: Device, *, dla_core: int | None = None, host_code: bool = False
 ) -> Loaded:
-    """An engine out of its bytes.
-
-    `host_code` lets an engine bring the runtime that it runs with, as those made for later versions do. Raises RunError
-    with what TensorRT says where it does not take the engine, or there is no such DLA core.
-    """
+    """An engine out of its bytes; the arguments and the errors are those of `deserialize`."""
     log = RunLog(runtime)
     with device.active():
-        loader = runtime.module.Runtime(log.logger)
-        if host_code:
-            loader.engine_host_code_allowed = True
-        if dla_core is not None:
-            _choose_dla_core(loader, dla_core, runtime)
-        engine = loader.deserialize_cuda_engine(plan)
-    if engine is None:
-        raise RunError.of("engine-run", f"{runtime} does not load the engine: {'; '.join(log.take_errors())}")
-    log.take_errors()  # of what it loaded all the same
+        engine = deserialize(runtime, plan, log, dla_core=dla_core, host_code=host_code)
     return Loaded(device, runtime.module, engine, log)
-
-
-def _choose_dla_core(loader: Any, core: int, runtime: Runtime) -> None:
-    count = getattr(loader, "num_DLA_cores", 0)
-    if core >= count:
-        has = "no DLA core" if not count else f"DLA cores 0 to {count - 1}"
-        raise RunError.of("gpu-missing", f"the engine is for DLA core {core}; {runtime} finds {has} here")
-    loader.DLA_core = core
