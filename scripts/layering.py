@@ -73,7 +73,7 @@ LAYERS = (
         ),
         "what is exported, run and compared is settled before",
     ),
-    Layer("api", ("trtdsl", "trtdsl.api"), "the Python interface strings the stages together"),
+    Layer("api", ("trtdsl", "trtdsl.api", "trtdsl.network"), "the Python interface strings the stages together"),
     Layer("cli", ("trtdsl.cli", "trtdsl.__main__"), "the command line only calls the interface"),
 )
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from trtdsl.version import __version__
 
 if TYPE_CHECKING:
-    from trtdsl.api import Network, load
+    from trtdsl.api import load
     from trtdsl.errors import TrtdslError
+    from trtdsl.network import Network
     from trtdsl.runtime import Engine
 
 __all__ = ["Engine", "Network", "TrtdslError", "__version__", "load"]
 
-_HOMES = {"Engine": "trtdsl.runtime", "Network": "trtdsl.api", "load": "trtdsl.api", "TrtdslError": "trtdsl.errors"}
+_HOMES = {"Engine": "trtdsl.runtime", "Network": "trtdsl.network", "TrtdslError": "trtdsl.errors", "load": "trtdsl.api"}
 
 
 def __getattr__(name: str) -> object:

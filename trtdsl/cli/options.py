@@ -18,19 +18,34 @@ from trtdsl.errors import TrtdslError, reason_of
 from trtdsl.types import PRECISIONS, QUANTIZED_PRECISIONS
 
 if TYPE_CHECKING:
-    from trtdsl.api import Network
     from trtdsl.flat import FlatNetwork
+    from trtdsl.network import Network
     from trtdsl.nodes import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_READ = ("network", "engine", "archive", "labels")
+_WRITTEN = ("output", "state")
+"""Parameters of commands that are files which they read, and files which they write."""
+
+
 class Command(click.Command):
-    """A command whose --help ends with examples."""
+    """A command whose --help ends with examples, and that writes over none of the files it was given to read."""
 
     def __init__(self, *arguments: Any, examples: Sequence[str], **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.examples = tuple(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        weights = [weights.partition("=")[2] or weights for weights in ctx.params.get("weights") or ()]
+        read = [path for name in _READ if (path := ctx.params.get(name))]
+        places = {Path(path).resolve(): path for path in (*read, *weights)}
+        for path in filter(None, map(ctx.params.get, _WRITTEN)):
+            if path.resolve() in places:
+                raise click.UsageError(f"{path} would be read and then written over; write another file", ctx)
+        return rest
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(formatter, self.examples)
@@ -225,13 +240,13 @@ def load_network(
 
     Without `quantized` nothing is int8 or fp8, and no scales are read. Raises NetworkError.
     """
-    from trtdsl.api import complete
+    from trtdsl.network import Network
     from trtdsl.overrides import Overrides
 
     flat = flatten_network(network, **described)
     made_up = random_weights or not (needs_weights or flat.weights)
     with _uncollected():
-        loaded = complete(flat, random_weights=made_up, check_finite=check_finite, quantized=quantized)
+        loaded = Network.of(flat, random_weights=made_up, check_finite=check_finite, quantized=quantized)
     described["parameters"] = parse_assignments(described.pop("assignments"), "--set")
     described["dims"] = parse_dims(described.pop("dims"))
     return replace(loaded, overrides=Overrides.of(**described, random_weights=made_up))
