@@ -13,6 +13,7 @@ import pytest
 import trtdsl
 from tests.control.networks import CASES, Control, network_text
 from tests.targets.emitting import Emitted, emitted
+from tests.targets.statements import check_variables
 from trtdsl import Network
 from trtdsl.engine.config import fit_to_network
 from trtdsl.graph import Graph
@@ -130,12 +131,4 @@ def test_the_calls_are_written_down_in_order(case: Control, tmp_path: Path) -> N
     graph = loaded(case, tmp_path).typed
     calls = list(record(graph))
     assert {layer.name for layer in graph.all_layers()} <= {entry.name for entry in calls}
-    known = {"network", "trt", "weights"}
-    for statement in (statement for entry in calls for statement in entry.statements):
-        target, _, value = statement.partition(" = ")
-        bare = re.sub(r"weights\['[^']*', [^]]*\]\]|'[^']*'", "", value or target)
-        used = set(re.findall(r"(?<![\w.])[A-Za-z_]\w*(?!\w*=)", bare)) - {"True", "False", "None"}
-        assert used <= known, statement
-        if value and "." not in target:
-            assert target not in known
-            known.add(target)
+    check_variables(statement for entry in calls for statement in entry.statements)

@@ -11,6 +11,7 @@ import pytest
 
 import trtdsl
 from tests.targets.emitting import emitted, typed
+from tests.targets.statements import check_variables
 from trtdsl.graph import Graph
 from trtdsl.targets.recorder import record
 from trtdsl.targets.runtime import Runtime
@@ -100,15 +101,7 @@ def test_what_is_delivered_twice_goes_through_an_identity(rtx: Runtime, tmp_path
 
 def test_every_variable_is_made_before_it_is_used(rtx: Runtime) -> None:
     network = trtdsl.load(NETWORKS / "gpt2.yaml", parameters={"depth": 1}, random_weights=True)
-    known = {"network", "trt", "weights"}
-    for statement in statements(network.typed, rtx):
-        target, _, value = statement.partition(" = ")
-        bare = re.sub(r"weights\['[^']*', [^]]*\]\]|'[^']*'", "", value or target)
-        used = set(re.findall(r"(?<![\w.])[A-Za-z_]\w*(?!\w*=)", bare)) - {"True", "False", "None"}
-        assert used <= known, statement
-        if value and "." not in target:
-            assert target not in known
-            known.add(target)
+    check_variables(statements(network.typed, rtx))
 
 
 LAYER_NORM = "inputs: {x: [2, 8]}\nlayers: [{op: layer_norm, normalized_shape: [8]}]\n"

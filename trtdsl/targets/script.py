@@ -20,9 +20,10 @@ import numpy as np
 from trtdsl.build_options import BuildOptions
 from trtdsl.graph import Graph
 from trtdsl.targets.plugins import has_plugins
-from trtdsl.targets.recorder import Calls, record_all, written
+from trtdsl.targets.recorder import Calls, record_all
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.script_config import config_statements
+from trtdsl.targets.stand_ins import written
 from trtdsl.targets.weak_typing import WeakTyping, held_types
 from trtdsl.types import DataType
 from trtdsl.version import __version__
