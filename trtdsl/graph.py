@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trtdsl.ops.base import Op
@@ -108,6 +108,14 @@ class Graph:
 
     def with_layers(self, layers: tuple[Layer, ...], types: Mapping[str, TensorType]) -> Graph:
         return replace(self, layers=layers, types=types)
+
+
+def computed_in(inputs: Iterable[TensorType | None], outputs: Sequence[TensorType]) -> DataType:
+    """The type in which a layer computes: that of its first float input, else of its output."""
+    for entry in (*inputs, *outputs):
+        if entry is not None and entry.dtype.is_float:
+            return entry.dtype
+    return outputs[0].dtype
 
 
 def walk(layers: Iterable[Layer]) -> Iterator[Layer]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trtdsl.graph import Graph, Layer, read_from_outside
+from trtdsl.graph import Graph, Layer, computed_in, read_from_outside
 from trtdsl.ops.base import Op
 from trtdsl.ops.raw import RawLayer
 from trtdsl.plugins.given import GivenField
@@ -53,11 +53,8 @@ class LayerNet(SizeTensors, QuantizedWeights):
 
     @property
     def dtype(self) -> DataType:
-        """The type in which this layer computes: that of its first float input, else of its output."""
-        for entry in (*self.input_types, *self.output_types):
-            if entry is not None and entry.dtype.is_float:
-                return entry.dtype
-        return self.output_types[0].dtype
+        """The type in which this layer computes."""
+        return computed_in(self.input_types, self.output_types)
 
     @property
     def alike(self) -> Iterator[Op]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trtdsl.graph import Graph, Layer
+from trtdsl.graph import Graph, Layer, computed_in
 from trtdsl.targets.sizes import SizeTensors, source_of
 from trtdsl.types import Arithmetic, DataType, Dim, Expression, Shape, TensorType, symbols
 from trtdsl.weights import Weight, to_storage
@@ -121,11 +121,8 @@ class OnnxLayerNet(SizeTensors):
 
     @property
     def dtype(self) -> DataType:
-        """The type in which this layer computes: that of its first float input, else of its output."""
-        for entry in (*self.input_types, *self.output_types):
-            if entry is not None and entry.dtype.is_float:
-                return entry.dtype
-        return self.output_types[0].dtype
+        """The type in which this layer computes."""
+        return computed_in(self.input_types, self.output_types)
 
     def node(self, operator: str, *inputs: str | None, **attributes: Any) -> str:
         """The only output of a new node."""
