@@ -256,26 +256,37 @@ def _simplify(name: str, left: Expression, right: Expression) -> Expression:
         return _simplify("+", left, -right)
     if name in ("+", "*") and isinstance(left, int):
         left, right = right, left
+    found = _whatever_the_sizes(name, left, right)
+    if found is None:
+        found = _with_the_one_before(name, left, right)
+    return Arithmetic(name, left, right) if found is None else found
+
+
+def _whatever_the_sizes(name: str, left: Expression, right: Expression) -> Expression | None:
+    """What an operation comes to if that depends on no size: `N * 0`, `N + 0`, `(N + 3) - N`, `N // N`."""
     if name == "*" and right == 0:
         return 0
     if (name, right) in (("+", 0), ("*", 1), ("//", 1)):
         return left
     if name == "-":
         (base, offset), (taken, less) = _split_offset(left), _split_offset(right)
-        if base == taken:
-            return offset - less
-    if name == "//" and left == right:
-        return 1
-    if name in ("min", "max") and left == right:
-        return left
-    if isinstance(left, Arithmetic) and isinstance(left.right, int) and isinstance(right, int):
-        if name == left.operator == "+":
-            return _simplify("+", left.left, left.right + right)
-        if name == left.operator == "*":
-            return _simplify("*", left.left, left.right * right)
-        if name == "//" and left.operator == "*" and right and left.right % right == 0:
-            return _simplify("*", left.left, left.right // right)
-    return Arithmetic(name, left, right)
+        return offset - less if base == taken else None
+    if left == right and name in ("//", "min", "max"):
+        return 1 if name == "//" else left
+    return None
+
+
+def _with_the_one_before(name: str, left: Expression, right: Expression) -> Expression | None:
+    """An operation with a number as one with that before it: `N + 1 + 2` is `N + 3`, `(N * 4) // 2` is `N * 2`."""
+    if not (isinstance(left, Arithmetic) and isinstance(left.right, int) and isinstance(right, int)):
+        return None
+    if name == left.operator == "+":
+        return _simplify("+", left.left, left.right + right)
+    if name == left.operator == "*":
+        return _simplify("*", left.left, left.right * right)
+    if name == "//" and left.operator == "*" and right and left.right % right == 0:
+        return _simplify("*", left.left, left.right // right)
+    return None
 
 
 def _split_offset(expression: Expression) -> tuple[Expression, int]:

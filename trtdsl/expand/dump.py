@@ -42,6 +42,19 @@ def _lines(flat: FlatNetwork, catalogue: Mapping[str, type[Op]], base: Path) -> 
     for entry in flat.inputs:
         shape = [_size(dim) for dim in entry.shape]
         yield f"  {_yaml(entry.name)}: {_yaml({'shape': shape, 'dtype': entry.dtype.value})}"
+    yield from _settings(flat, base)
+    yield "layers:" if flat.layers else "layers: []"
+    writer, top = _Writer(catalogue, base), Place.top(flat)
+    for layer in flat.layers:
+        yield f"  - {_yaml(writer.layer(layer, top))}"
+    yield "outputs:"
+    for output in flat.outputs:
+        dtype = {"dtype": output.dtype.value} if output.dtype else {}
+        yield f"  {_yaml(output.name)}: {_yaml({'tensor': output.tensor, **dtype} if dtype else output.tensor)}"
+
+
+def _settings(flat: FlatNetwork, base: Path) -> Iterator[str]:
+    """What is said of the whole network; what is so anyway is left out."""
     if flat.weights:
         yield f"weights: {_yaml(_weights(flat, base))}"
     if flat.libraries:
@@ -55,14 +68,6 @@ def _lines(flat: FlatNetwork, catalogue: Mapping[str, type[Op]], base: Path) -> 
         yield f"quantization: {_yaml(_quantization(flat.quantization, base))}"
     if flat.build is not None:
         yield f"build: {_yaml(_escaped(plain(flat.build)))}"
-    yield "layers:" if flat.layers else "layers: []"
-    writer, top = _Writer(catalogue, base), Place.top(flat)
-    for layer in flat.layers:
-        yield f"  - {_yaml(writer.layer(layer, top))}"
-    yield "outputs:"
-    for output in flat.outputs:
-        dtype = {"dtype": output.dtype.value} if output.dtype else {}
-        yield f"  {_yaml(output.name)}: {_yaml({'tensor': output.tensor, **dtype} if dtype else output.tensor)}"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ def config_statements(graph: Graph, runtime: Runtime, options: BuildOptions, *, 
     _refuse(runtime, options)
     return [
         "config = builder.create_builder_config()",
-        *_options(runtime, options),
+        *_kernels(options),
+        *_devices(options),
+        *_timings(runtime, options),
         *_profiles(graph, runtime, options),
         *([] if strongly_typed else _precisions(graph)),
     ]
@@ -58,7 +60,8 @@ def _refuse(runtime: Runtime, options: BuildOptions) -> None:
         raise BuildError(refused)
 
 
-def _options(runtime: Runtime, options: BuildOptions) -> Iterator[str]:
+def _kernels(options: BuildOptions) -> Iterator[str]:
+    """Which kernels the builder may choose from, how it chooses, and what the engine keeps of that."""
     if not options.tf32:
         yield "config.clear_flag(trt.BuilderFlag.TF32)"
     for name, flag in _SWITCHES.items():
@@ -71,11 +74,15 @@ def _options(runtime: Runtime, options: BuildOptions) -> Iterator[str]:
     if options.max_aux_streams is not None:
         yield f"config.max_aux_streams = {options.max_aux_streams}"
     yield f"config.profiling_verbosity = trt.ProfilingVerbosity.{options.profiling_verbosity.upper()}"
+    if options.tactic_sources is not None:
+        yield f"config.set_tactic_sources({_mask('TacticSource', options.tactic_sources)})"
+
+
+def _devices(options: BuildOptions) -> Iterator[str]:
+    """What the engine may run on."""
     if options.hardware_compatibility != "none":
         level = options.hardware_compatibility.upper()
         yield f"config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.{level}"
-    if options.tactic_sources is not None:
-        yield f"config.set_tactic_sources({_mask('TacticSource', options.tactic_sources)})"
     if options.dla_core is not None:
         yield "config.default_device_type = trt.DeviceType.DLA"
         yield f"config.DLA_core = {options.dla_core}"
@@ -86,6 +93,10 @@ def _options(runtime: Runtime, options: BuildOptions) -> Iterator[str]:
         yield f"config.num_compute_capabilities = {len(targets)}"
     for index, target in enumerate(targets):
         yield f"config.set_compute_capability(trt.ComputeCapability.SM{target.replace('.', '')}, {index})"
+
+
+def _timings(runtime: Runtime, options: BuildOptions) -> Iterator[str]:
+    """The file of tactics to start from."""
     if options.timing_cache_path is not None and runtime.has_timing_cache:
         yield f"timing_cache = Path({str(options.timing_cache_path)!r})"
         yield 'tactics = config.create_timing_cache(timing_cache.read_bytes() if timing_cache.exists() else b"")'
