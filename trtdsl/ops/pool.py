@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from trtdsl.ops._axes import of_type
 from trtdsl.ops._spatial import OnnxWindow, Plane, map_spatial, padding_per_axis, per_axis, spatial_rank, window_count
 from trtdsl.ops.attributes import Bool, Ints, Maybe, Padding, Pairs, Same
-from trtdsl.ops.base import Net, OnnxNet, Op, OpError, Policy, attribute, tensor
+from trtdsl.ops.base import Net, OnnxNet, Op, OpError, attribute, tensor
 from trtdsl.types import FLOATS, Dim, Shape, TensorType, format_shape
 
 
@@ -168,7 +168,6 @@ class GlobalAvgPool(_GlobalPool):
     """The mean over all spatial axes, as torch.nn.AdaptiveAvgPool2d(1)."""
 
     kind = "global_avg_pool"
-    policy = Policy.ACCUMULATE
     operation = "AVG"
     onnx_operator = "GlobalAveragePool"
     example = "{op: global_avg_pool}"
@@ -204,7 +203,6 @@ class AdaptiveAvgPool(_AdaptivePool):
     """The mean over all spatial axes, as torch.nn.AdaptiveAvgPool1d, 2d and 3d with output_size 1."""
 
     kind = "adaptive_avg_pool"
-    policy = Policy.ACCUMULATE
     operation = "AVG"
     onnx_operator = "GlobalAveragePool"
     example = "{op: adaptive_avg_pool, output_size: 1}"
