@@ -30,7 +30,7 @@ def load(name: str, precision: str, folder: Path, dims: Mapping[str, object] | N
     file, parameters = NETWORKS[name]
     path = FOLDER / f"{file}.yaml"
     is_trained = file == "digits"
-    given = {} if dims is None else {key: size for key, size in dims.items() if f"{key}:" in path.read_text()}
+    given = {} if dims is None else {key: size for key, size in dims.items() if f"{key}:" in path.read_text("utf-8")}
 
     def loaded(precision: str, **arguments: object) -> trtdsl.Network:
         return trtdsl.load(

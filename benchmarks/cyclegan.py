@@ -70,7 +70,7 @@ def main(library: Path, size: int) -> None:
 
 def _graphs(folder: Path, library: Path, size: int) -> dict[str, Graph]:
     """The typed graphs to compare, by their names in the table."""
-    text = NETWORK.read_text()
+    text = NETWORK.read_text(encoding="utf-8")
     whole, bare = (
         _load(folder / "whole.yaml", text, size),
         _load(folder / "bare.yaml", _without_norm_and_pad(text), size),
@@ -84,7 +84,7 @@ def _graphs(folder: Path, library: Path, size: int) -> dict[str, Graph]:
 
 
 def _load(path: Path, text: str, size: int) -> trtdsl.Network:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     dims = {"N": 1, "H": size, "W": size}
     return trtdsl.load(path, random_weights=True, precision="fp16", dims=dims, impl="auto")
 

@@ -134,7 +134,7 @@ def build_library(
     folder = kept_folder(sources, version)
     path, key = folder / sources.file, library_key(sources, version, toolchain, chosen)
     stamp = folder / "key"
-    if not force and path.is_file() and stamp.is_file() and stamp.read_text() == key:
+    if not force and path.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == key:
         return path, True
     check_places(path, stamp)
     before_compiling()
