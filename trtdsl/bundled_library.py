@@ -14,6 +14,7 @@ from trtdsl.plugins.registry import PluginError
 from trtdsl.plugins.use import PluginUse
 from trtdsl.precision import assign_types
 from trtdsl.quantization import without_missing_kernels
+from trtdsl.targets.order import in_order_of_adding
 from trtdsl.targets.plugins import BUILD_THE_LIBRARY, PluginSource, needs_bundled, registry_of
 from trtdsl.targets.runtime import Runtime
 
@@ -45,6 +46,7 @@ def for_runtime(graph: Graph, typed: Graph, runtime: Runtime, diagnostics: Diagn
         typed = assign_types(implement(graph, typed, is_there))
         if diagnostics is not None and runtime.has_method("add_plugin_v2"):
             _tell_of_native(graph, is_there, runtime, diagnostics)
+    typed = in_order_of_adding(typed)
     if not needs_bundled(typed) or (library := bundled_library(runtime)) is None:
         return typed
     return replace(typed, libraries=(library, *typed.libraries))

@@ -68,19 +68,21 @@ class Wiring:
         if sizes[0] != sizes[1] or layer.inputs[0] == layer.inputs[1]:
             return None
         for position, name in enumerate(layer.inputs):
-            if name is not None and self._is_convolved(name, quantized):
+            if name is not None and (chain := self.convolved(name)) and chain[0].name in quantized:
                 return 1 - position
         return None
 
-    def _is_convolved(self, name: str, quantized: Collection[str]) -> bool:
-        """Whether a tensor comes out of a quantised convolution, or its normalisation, and goes nowhere else."""
+    def convolved(self, name: str) -> tuple[Layer, ...]:
+        """The convolution that a tensor comes out of, with its normalisation, if it goes nowhere else; else nothing."""
+        chain: tuple[Layer, ...] = ()
         while (maker := self.makers.get(name)) is not None and self.reader_counts[name] == 1:
+            chain = (maker, *chain)
             if isinstance(maker.op, Conv):
-                return maker.name in quantized
+                return chain
             if not isinstance(maker.op, BatchNorm) or maker.inputs[0] is None:
-                return False
+                break
             name = maker.inputs[0]
-        return False
+        return ()
 
     @cached_property
     def readers(self) -> dict[str, list[tuple[Layer, int]]]:
