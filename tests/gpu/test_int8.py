@@ -84,6 +84,33 @@ def test_a_network(case: str, gpu: Any, tmp_path: Path) -> None:
         assert len(small) >= len(asked), sorted(set(found) - set(small))
 
 
+FUNCTIONS = ("relu", "relu6", "silu", "tanh", "sigmoid", "hard_swish", "leaky_relu", "elu", "gelu", "mish", "softplus")
+FUNCTIONS += ("hard_sigmoid", "exp", "prelu", "neg", "sqrt", "celu", "selu")
+SHAPES = {
+    "floats come out": ("", "", ""),
+    "int8 comes out": ("", ", f: 0.03", "  - {op: conv, name: last, out_channels: 64, kernel_size: 3}\n"),
+    "behind a large one in fp16": (", kernel_size: 7, precision: fp16", "", ""),
+}
+"""What the convolution before a function has, the function's scale, and what follows."""
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_behind_convolutions(function: str, gpu: Any, tmp_path: Path) -> None:
+    """8.6.1 has kernels in int8 with few of them; each network builds all the same, and to the types asked for."""
+    path = tmp_path / "net.yaml"
+    for kind, scale, after in SHAPES.values():
+        path.write_text(
+            "trtdsl: 1\ninputs: {x: [1, 64, 32, 32]}\nprecision: {default: int8, fallback: fp16}\n"
+            f"quantization: {{tensors: {{x: 0.03, r: 0.03{scale}}}}}\nlayers:\n"
+            "  - {op: conv, name: first, out_channels: 64, kernel_size: 3}\n  - {op: relu, name: r}\n"
+            f"  - {{op: conv, name: before, out_channels: 64{kind or ', kernel_size: 3'}}}\n"
+            f"  - {{op: {function}, name: f}}\n{after}"
+        )
+        network = trtdsl.load(path, random_weights=True)
+        built = network.build(tmp_path / "net.engine", runtime="tensorrt", options=gpu.options, cache=False)
+        assert built.manifest["precision"]["differs"] == {}
+
+
 def test_digits_it_never_saw(gpu: Any, held_out: tuple[Any, Any], tmp_path: Path) -> None:
     images, labels = held_out
     right = {}
@@ -113,7 +140,8 @@ layers:
     network = trtdsl.load(path, random_weights=True)
     built = network.build(tmp_path / "net.engine", runtime="tensorrt", options=gpu.options, cache=False)
     found = products(gpu, gpu.runtime.deserialize_cuda_engine(built.path.read_bytes()))
-    types = {name.split(" ")[0]: form for name, form in found.items()}
+    # A quantised layer bears the names of its weight's constant and quantisation as well.
+    types = {word: form for name, form in found.items() for word in name.split(" + ")}
     assert "Int8" in types["first"]
     assert "Int8" in types["small"]
     assert "FP32" in types["exact"]

@@ -95,7 +95,101 @@ CHANNELS = {
 def test_few_channels_in_8_6(case: str, tmp_path: Path) -> None:
     text, expected = CHANNELS[case]
     network = load(tmp_path, FEW % text)
-    graph = network.for_runtime(describe_runtime("tensorrt-8.6"))
-    assert [layer.name for layer in graph.layers if layer.quantized is not None] == expected
+    if expected:
+        graph = network.for_runtime(describe_runtime("tensorrt-8.6"))
+        assert [layer.name for layer in graph.layers if layer.quantized is not None] == expected
+    else:
+        with pytest.raises(BuildError, match=r"nothing is left to quantise: b \(TensorRT 8.*, a \(TensorRT 8"):
+            network.for_runtime(describe_runtime("tensorrt-8.6"))
     everywhere = network.for_runtime(describe_runtime("rtx"))
     assert [layer.name for layer in everywhere.layers if layer.quantized is not None] == ["a", "b"]
+
+
+BEHIND = """
+inputs: {x: [1, 8, 16, 16]}
+precision: {default: int8, fallback: %s}
+quantization: {tensors: {x: 0.1%s}}
+layers:
+  - {op: conv, name: a, out_channels: 8, kernel_size: 1}
+%s
+"""
+FUNCTION = "  - {%s, name: f}\n"
+NEXT = "  - {op: conv, name: b, out_channels: 8, kernel_size: 1}"
+BOTH, SECOND, FIRST, NONE = ["a", "b"], ["b"], ["a"], list[str]()
+# What 8.6.1 built on an H200, and what it found no kernels for: the type beside int8, the layers, what is quantised.
+FUNCTIONS: dict[str, tuple[str, str, list[str]]] = {
+    **{
+        f"{name} that gives floats": ("fp16", FUNCTION % f"op: {name}", NONE)
+        for name in ("tanh", "sigmoid", "leaky_relu", "gelu", "hard_swish", "mish", "elu", "hard_tanh", "neg", "sqrt")
+    },
+    **{f"{name} that gives floats": ("fp16", FUNCTION % f"op: {name}", FIRST) for name in ("relu", "relu6", "silu")},
+    **{
+        f"{name} by a number that gives floats": ("fp16", FUNCTION % f"op: {name}, other: 3.0", expected)
+        for name, expected in {"div": NONE, "mul": FIRST, "add": FIRST}.items()
+    },
+    **{
+        f"{name} that gives int8": ("fp16", FUNCTION % f"op: {name}" + NEXT, expected)
+        for name, expected in {"tanh": BOTH, "gelu": BOTH, "neg": SECOND, "sqrt": SECOND, "exp": SECOND}.items()
+    },
+    "fp32 comes out": ("fp32", FUNCTION % "op: tanh", FIRST),
+    "behind a normalisation": ("fp16", "  - batch_norm\n" + FUNCTION % "op: gelu", NONE),
+    "behind a sum": ("fp16", "  - {op: add, in: [a, x]}\n" + FUNCTION % "op: tanh", FIRST),
+    "what is read elsewhere too": ("fp16", FUNCTION % "op: tanh" + "  - {op: softmax, in: a, dim: 1}", FIRST),
+}
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_functions_in_kernels_of_8_6(case: str, tmp_path: Path) -> None:
+    fallback, layers, expected = FUNCTIONS[case]
+    scale = ", f: 0.1" if expected is not FIRST and NEXT in layers else ""
+    network = load(tmp_path, BEHIND % (fallback, scale, layers))
+    diagnostics = Diagnostics()
+    if expected is NONE:
+        with pytest.raises(BuildError, match=r"nothing is left to quantise: a \(TensorRT 8") as error:
+            network.for_runtime(describe_runtime("tensorrt-8.6"), diagnostics)
+        assert error.value.diagnostics[0].span is not None
+        return
+    graph = network.for_runtime(describe_runtime("tensorrt-8.6"), diagnostics)
+    assert [layer.name for layer in graph.layers if layer.quantized is not None] == expected
+    assert bool(diagnostics.warnings) == (expected is SECOND)
+    for warning in diagnostics.warnings:
+        assert warning.span is not None
+        assert "a (TensorRT 8" in warning.message
+
+
+LARGE = BEHIND % (
+    "fp16",
+    "",
+    "  - relu\n"
+    "  - {op: conv, name: large, out_channels: 8, kernel_size: %s, padding: same, precision: %s}\n"
+    "  - {%s, name: f}",
+)
+WIDE: dict[str, tuple[tuple[object, str, str], bool]] = {
+    "seven": ((7, "fp16", "op: tanh"), True),
+    "seven along an axis": (([1, 7], "fp16", "op: sigmoid"), True),
+    "five": ((5, "fp16", "op: tanh"), False),
+    "all in fp32": ((7, "fp32", "op: tanh"), False),
+    "what has kernels": ((7, "fp16", "op: relu"), False),
+    "a layer's own word": ((7, "fp16", "op: tanh, precision: fp16"), False),
+}
+
+
+@pytest.mark.parametrize("case", WIDE)
+def test_functions_behind_large_convolutions_in_8_6(case: str, tmp_path: Path) -> None:
+    given, is_wide = WIDE[case]
+    network = load(tmp_path, LARGE % given)
+    diagnostics = Diagnostics()
+    graph = network.for_runtime(describe_runtime("tensorrt-8.6"), diagnostics)
+    precisions = {layer.name: str(layer.precision) for layer in graph.layers}
+    assert precisions["f"] == ("fp32" if is_wide else "fp16")
+    told = [warning.message for warning in diagnostics.warnings if warning.message.startswith("f computes in fp32")]
+    assert len(told) == int(is_wide)
+    elsewhere = network.for_runtime(describe_runtime("rtx"))
+    assert [str(layer.precision) for layer in elsewhere.layers if layer.name == "f"] != ["fp32"] or not is_wide
+
+
+def test_without_int8_nothing_is_wide(tmp_path: Path) -> None:
+    text = (LARGE % (7, "fp16", "op: tanh")).replace("{default: int8, fallback: fp16}", "fp16")
+    network = load(tmp_path, text.replace("quantization: {tensors: {x: 0.1}}\n", ""))
+    graph = network.for_runtime(describe_runtime("tensorrt-8.6"))
+    assert [str(layer.precision) for layer in graph.layers if layer.name == "f"] == ["fp16"]

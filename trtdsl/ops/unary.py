@@ -9,7 +9,7 @@ from trtdsl.ops.base import Net, OnnxNet, Op, tensor
 from trtdsl.types import FLOATS, NUMBERS, DataType, TensorType
 
 
-class _Unary(Op):
+class Unary(Op):
     """A function of each element.
 
     `operation` is the member of TensorRT's UnaryOperation that computes it, `onnx_operator` ONNX's name of it.
@@ -29,7 +29,7 @@ class _Unary(Op):
         return net.node(self.onnx_operator, x)
 
 
-class Abs(_Unary):
+class Abs(Unary):
     """The absolute value, as torch.abs."""
 
     kind = "abs"
@@ -43,7 +43,7 @@ class Abs(_Unary):
         return magnitude(net, x, x_type.dtype, x_type.rank)
 
 
-class Neg(_Unary):
+class Neg(Unary):
     """`-x`, as torch.neg."""
 
     kind = "neg"
@@ -56,7 +56,7 @@ class Neg(_Unary):
         return _negative(net, x, x_type.dtype, x_type.rank)
 
 
-class Sign(_Unary):
+class Sign(Unary):
     """-1, 0 or 1, as torch.sign."""
 
     kind = "sign"
@@ -88,7 +88,7 @@ def sign(net: Net, x: Any, dtype: DataType, rank: int) -> Any:
     return net.elementwise("MIN", net.elementwise("MAX", x, low), high)
 
 
-class Exp(_Unary):
+class Exp(Unary):
     """e to the power of `x`, as torch.exp."""
 
     kind = "exp"
@@ -97,7 +97,7 @@ class Exp(_Unary):
     onnx_operator = "Exp"
 
 
-class Log(_Unary):
+class Log(Unary):
     """The natural logarithm, as torch.log."""
 
     kind = "log"
@@ -106,7 +106,7 @@ class Log(_Unary):
     onnx_operator = "Log"
 
 
-class Sqrt(_Unary):
+class Sqrt(Unary):
     """The square root, as torch.sqrt."""
 
     kind = "sqrt"
@@ -115,7 +115,7 @@ class Sqrt(_Unary):
     onnx_operator = "Sqrt"
 
 
-class Rsqrt(_Unary):
+class Rsqrt(Unary):
     """`1 / sqrt(x)`, as torch.rsqrt."""
 
     kind = "rsqrt"
@@ -128,7 +128,7 @@ class Rsqrt(_Unary):
         return net.node("Reciprocal", net.node("Sqrt", x))
 
 
-class Square(_Unary):
+class Square(Unary):
     """`x * x`, as torch.square."""
 
     kind = "square"
@@ -142,7 +142,7 @@ class Square(_Unary):
         return net.node("Mul", x, x)
 
 
-class Erf(_Unary):
+class Erf(Unary):
     """The error function, as torch.erf."""
 
     kind = "erf"
@@ -151,7 +151,7 @@ class Erf(_Unary):
     onnx_operator = "Erf"
 
 
-class Reciprocal(_Unary):
+class Reciprocal(Unary):
     """`1 / x`, as torch.reciprocal."""
 
     kind = "reciprocal"
@@ -160,7 +160,7 @@ class Reciprocal(_Unary):
     onnx_operator = "Reciprocal"
 
 
-class Floor(_Unary):
+class Floor(Unary):
     """The nearest whole number that is not larger, as torch.floor."""
 
     kind = "floor"
@@ -169,7 +169,7 @@ class Floor(_Unary):
     onnx_operator = "Floor"
 
 
-class Ceil(_Unary):
+class Ceil(Unary):
     """The nearest whole number that is not smaller, as torch.ceil."""
 
     kind = "ceil"
@@ -178,7 +178,7 @@ class Ceil(_Unary):
     onnx_operator = "Ceil"
 
 
-class Round(_Unary):
+class Round(Unary):
     """The nearest whole number, of two the even one, as torch.round."""
 
     kind = "round"
@@ -187,7 +187,7 @@ class Round(_Unary):
     onnx_operator = "Round"
 
 
-class Sin(_Unary):
+class Sin(Unary):
     """The sine, as torch.sin."""
 
     kind = "sin"
@@ -196,7 +196,7 @@ class Sin(_Unary):
     onnx_operator = "Sin"
 
 
-class Cos(_Unary):
+class Cos(Unary):
     """The cosine, as torch.cos."""
 
     kind = "cos"
@@ -205,7 +205,7 @@ class Cos(_Unary):
     onnx_operator = "Cos"
 
 
-class Tan(_Unary):
+class Tan(Unary):
     """The tangent, as torch.tan."""
 
     kind = "tan"
@@ -214,7 +214,7 @@ class Tan(_Unary):
     onnx_operator = "Tan"
 
 
-class Asin(_Unary):
+class Asin(Unary):
     """The angle of a sine, from -pi/2 to pi/2, as torch.asin."""
 
     kind = "asin"
@@ -223,7 +223,7 @@ class Asin(_Unary):
     onnx_operator = "Asin"
 
 
-class Acos(_Unary):
+class Acos(Unary):
     """The angle of a cosine, from 0 to pi, as torch.acos."""
 
     kind = "acos"
@@ -232,7 +232,7 @@ class Acos(_Unary):
     onnx_operator = "Acos"
 
 
-class Atan(_Unary):
+class Atan(Unary):
     """The angle of a tangent, from -pi/2 to pi/2, as torch.atan."""
 
     kind = "atan"
@@ -241,7 +241,7 @@ class Atan(_Unary):
     onnx_operator = "Atan"
 
 
-class Sinh(_Unary):
+class Sinh(Unary):
     """The hyperbolic sine, as torch.sinh."""
 
     kind = "sinh"
@@ -250,7 +250,7 @@ class Sinh(_Unary):
     onnx_operator = "Sinh"
 
 
-class Cosh(_Unary):
+class Cosh(Unary):
     """The hyperbolic cosine, as torch.cosh."""
 
     kind = "cosh"
@@ -259,7 +259,7 @@ class Cosh(_Unary):
     onnx_operator = "Cosh"
 
 
-class Asinh(_Unary):
+class Asinh(Unary):
     """The number of a hyperbolic sine, as torch.asinh."""
 
     kind = "asinh"
@@ -268,7 +268,7 @@ class Asinh(_Unary):
     onnx_operator = "Asinh"
 
 
-class Acosh(_Unary):
+class Acosh(Unary):
     """The positive number of a hyperbolic cosine, as torch.acosh."""
 
     kind = "acosh"
@@ -277,7 +277,7 @@ class Acosh(_Unary):
     onnx_operator = "Acosh"
 
 
-class Atanh(_Unary):
+class Atanh(Unary):
     """The number of a hyperbolic tangent, as torch.atanh."""
 
     kind = "atanh"
@@ -286,7 +286,7 @@ class Atanh(_Unary):
     onnx_operator = "Atanh"
 
 
-class _Test(_Unary):
+class _Test(Unary):
     """A question about each element."""
 
     def infer(self, x: TensorType) -> TensorType:

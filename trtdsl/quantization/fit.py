@@ -7,47 +7,109 @@ from dataclasses import replace
 
 from trtdsl.errors import BuildError, Diagnostic, Diagnostics, used_at
 from trtdsl.graph import Graph, Layer
+from trtdsl.ops.activation import Activation, Relu, Relu6
 from trtdsl.ops.conv import Conv, Deconv
+from trtdsl.ops.elementwise import Div, Max, Min, Pow, Sub
+from trtdsl.ops.gates import Silu
+from trtdsl.ops.norm import BatchNorm
+from trtdsl.ops.unary import Unary
 from trtdsl.quantization.placement import Wiring
+from trtdsl.types import DataType
 
 _FEW = 4
 """Channels, up to which 8.6.1 has no kernel that multiplies in int8 and gives floats."""
+_LARGE = 5
+"""Elements along a window, beyond which a network with int8 has no kernels in fp16 with most functions in them."""
 
 
 def without_missing_kernels(graph: Graph, runtime: str, diagnostics: Diagnostics | None = None) -> Graph:
     """The untyped graph for a runtime that lacks int8 kernels: the layers that these are for are in floats.
 
-    They are deconvolutions, and convolutions of few channels that hand on floats. `diagnostics` are told which. Raises
-    BuildError for those that were asked for themselves.
+    They are deconvolutions, convolutions of few channels that hand on floats, and layers that hand on fp16 through a
+    function that TensorRT computes in their kernels. `diagnostics` are told which. Raises BuildError for those that
+    were asked for themselves, and if no other is quantised.
     """
     fitting, reasons = graph, dict[str, str]()
     # What no longer reads int8 may leave the one before without a kernel.
     while found := dict(_missing(fitting, runtime)):
         reasons |= found
         fitting = _in_floats(fitting, found)
-    if not reasons:
-        return graph
     layers = [layer for layer in graph.layers if layer.name in reasons]
     if asked := [layer for layer in layers if layer.explicit]:
         raise BuildError([_refusal(layer, reasons[layer.name]) for layer in asked])
-    if diagnostics is not None:
+    if reasons:
         listed = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
-        stay = "1 layer stays" if len(layers) == 1 else f"{len(layers)} layers stay"
-        diagnostics.warning("quantization", f"{stay} in floats: {listed}", layers[0].origin.span)
-    return fitting
+        if all(layer.quantized is None for layer in fitting.layers):
+            message = f"nothing is left to quantise: {listed}"
+            hint = "`--precision fp16` builds it in floats"
+            raise BuildError.of("quantization", message, layers[0].origin.span, hint=hint)
+        if diagnostics is not None:
+            stay = "1 layer stays" if len(layers) == 1 else f"{len(layers)} layers stay"
+            diagnostics.warning("quantization", f"{stay} in floats: {listed}", layers[0].origin.span)
+    return _with_separate_functions(fitting, runtime, diagnostics)
+
+
+def _with_separate_functions(graph: Graph, runtime: str, diagnostics: Diagnostics | None) -> Graph:
+    """The graph in which functions behind large convolutions in fp16 are computed in fp32, beside int8.
+
+    TensorRT means to compute them in the convolution's kernel, and has none. In fp32 they are layers of their own.
+    """
+    if all(layer.quantized is None for layer in graph.layers):
+        return graph
+    wiring = Wiring(graph)
+    found = {
+        function.name: function
+        for layer in graph.layers
+        if isinstance(layer.op, Conv) and layer.quantized is None and layer.precision is DataType.FP16
+        if max(layer.weights["weight"].settled_shape[2:]) > _LARGE
+        if (function := _function_behind(layer, wiring)) is not None and not function.explicit
+    }
+    if diagnostics is not None:
+        for name, function in found.items():
+            message = f"{name} computes in fp32: beside int8 {runtime} has no kernel with it in so large a convolution"
+            diagnostics.warning("quantization", message, function.origin.span)
+    layers = (
+        replace(layer, precision=DataType.FP32, explicit=True) if layer.name in found else layer
+        for layer in graph.layers
+    )
+    return replace(graph, layers=tuple(layers)) if found else graph
 
 
 def _missing(graph: Graph, runtime: str) -> list[tuple[str, str]]:
+    """The names of quantised layers that there are no kernels for, with the reasons."""
     wiring = Wiring(graph)
-    found = []
-    for layer in graph.layers:
-        if layer.quantized is None:
-            continue
-        if isinstance(layer.op, Deconv):
-            found.append((layer.name, f"{runtime} builds no quantised deconvolution"))
-        elif isinstance(layer.op, Conv) and _few_channels(layer) and not wiring.ends_quantized(layer.outputs[0]):
-            found.append((layer.name, f"{runtime} has no kernel of so few channels that gives floats"))
-    return found
+    quantized = (layer for layer in graph.layers if layer.quantized is not None)
+    return [(layer.name, f"{runtime} {reason}") for layer in quantized if (reason := _lack(layer, wiring))]
+
+
+def _lack(layer: Layer, wiring: Wiring) -> str | None:
+    if isinstance(layer.op, Deconv):
+        return "builds no quantised deconvolution"
+    if wiring.ends_quantized(layer.outputs[0]):
+        return None
+    if isinstance(layer.op, Conv) and _few_channels(layer):
+        return "has no kernel of so few channels that gives floats"
+    if layer.precision is DataType.FP16 and (function := _function_behind(layer, wiring)) is not None:
+        return f"has no kernel with {function.op.title} in it that gives fp16"
+    return None
+
+
+def _function_behind(layer: Layer, wiring: Wiring) -> Layer | None:
+    """The function of each element that TensorRT computes in the kernel of a layer, unless it has kernels for it."""
+    name = layer.outputs[0]
+    while len(readers := wiring.readers.get(name, [])) == wiring.reader_counts[name] == 1:
+        [(reader, _)] = readers
+        if not isinstance(reader.op, BatchNorm):
+            return reader if _is_fused(reader) else None
+        name = reader.outputs[0]
+    return None
+
+
+def _is_fused(layer: Layer) -> bool:
+    if isinstance(layer.op, (Activation, Unary)):
+        # For the first two there are kernels, and SiLU is a product of two tensors, which is not fused.
+        return not isinstance(layer.op, (Relu, Relu6, Silu))
+    return isinstance(layer.op, (Sub, Div, Pow, Min, Max)) and bool(layer.op.other)
 
 
 def _few_channels(layer: Layer) -> bool:
