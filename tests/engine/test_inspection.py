@@ -95,12 +95,14 @@ def test_tactics_by_number_and_name_and_none_where_there_is_no_choice() -> None:
     inspection = parse(
         engine(
             layer("a", "CaskConvolution", {}, {}, tactic=KERNEL, value="0x1"),
-            layer("b", "Reformat", {}, {}, value="0x00000000000003ea"),
+            layer("b", "Reduce", {}, {}, value="0x0000000000000003"),
             layer("c", "NoOp", {}, {}),
-            layer("b", "Reformat", {}, {}, value="0x00000000000003e8"),
+            layer("d", "Reformat", {}, {}, value="0x00000000000003ea"),
+            layer("d", "MyelinReformat", {}, {}),
+            layer("b", "Reduce", {}, {}, value="0x0000000000000007"),
         )
     )
-    assert inspection.tactics == {"a": f"0x1 {KERNEL}", "b": "0x00000000000003ea", "b#2": "0x00000000000003e8"}
+    assert inspection.tactics == {"a": f"0x1 {KERNEL}", "b": "0x0000000000000003", "b#2": "0x0000000000000007"}
 
 
 WRONG = {
@@ -121,7 +123,7 @@ RECORDED = Path(__file__).parent / "recorded"
 
 
 @pytest.mark.parametrize(
-    ("name", "layers", "tactics", "lines"), [("mixed", 18, 7, 9), ("quantised", 7, 7, 8), ("digits", 12, 8, 13)]
+    ("name", "layers", "tactics", "lines"), [("mixed", 18, 7, 9), ("quantised", 7, 3, 8), ("digits", 12, 6, 13)]
 )
 def test_what_861_said_on_an_h200(name: str, layers: int, tactics: int, lines: int) -> None:
     inspection = parse((RECORDED / f"{name}-8.6.1.json").read_text())

@@ -16,6 +16,9 @@ from trtdsl.types import DataType
 
 _SEPARATORS = re.compile("[\x1e\x1f]")
 """What stands between the metadata of layers that became one."""
+_COPIES = ("Reformat", "MyelinReformat")
+"""Layers that copy into another format or type. Whichever kernel does it, the elements are the same, and of 8.6.1 none
+can be asked for."""
 _NO_TACTIC = "0x0000000000000000"
 _TYPES = {
     "fp32": DataType.FP32,
@@ -96,13 +99,13 @@ class Inspection:
 
     @property
     def tactics(self) -> dict[str, str]:
-        """Number and name of the tactic of each layer that has one, by the layer's name.
+        """Number and name of the tactic of each layer that computes and has one, by the layer's name.
 
         Of layers of one name, the second has `#2` behind it, and so on.
         """
         found: dict[str, str] = {}
         for layer in self.layers:
-            if layer.tactic is not None or layer.tactic_value is not None:
+            if layer.kind not in _COPIES and (layer.tactic is not None or layer.tactic_value is not None):
                 name, number = layer.name, 1
                 while name in found:
                     number += 1
