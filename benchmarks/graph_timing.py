@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import math
+import random
+import statistics
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from cuda.bindings import runtime as cuda
 
-from trtdsl.engine.execution import PreparedRun
+from trtdsl.engine.execution import PreparedRun, prepared
+from trtdsl.engine.log import BuildLog
+from trtdsl.targets.runtime import Runtime
+
+Times = Mapping[str, list[float]]
+FILLS = 2.0
+"""Milliseconds that the runs of a launch take."""
+WARM_UP = 5
+"""Rounds that do not count."""
 
 
-@contextmanager
-def alone(lock: Path | None) -> Iterator[None]:
-    """Keep others from measuring at the same time who lock the same file."""
-    if lock is None:
-        yield
-        return
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def take_turns(runtime: Runtime, plans: Mapping[str, bytes], inputs: Mapping[str, Any], rounds: int) -> Times:
+    """Milliseconds of a run of each engine in each round, its inputs and outputs on the GPU.
+
+    A round launches each engine once, in random order, as a CUDA graph of as many runs as fill two milliseconds.
+    """
+    loader = runtime.module.Runtime(BuildLog(runtime).logger)
+    with ExitStack() as stack:
+        graphs = {}
+        for name, plan in plans.items():
+            run = stack.enter_context(prepared(runtime.module, loader.deserialize_cuda_engine(plan), inputs))
+            with captured(run) as once:
+                runs = math.ceil(FILLS / min(once.time() for _ in range(5)))
+            graphs[name] = stack.enter_context(captured(run, runs))
+        times: dict[str, list[float]] = {name: [] for name in graphs}
+        order, numbers = list(graphs), random.Random(0)
+        for number in range(WARM_UP + rounds):
+            numbers.shuffle(order)
+            for name in order:
+                elapsed = graphs[name].time()
+                if number >= WARM_UP:
+                    times[name].append(elapsed)
+    return times
+
+
+def ratio(times: Times, mine: str, other: str) -> float:
+    """A time over another, the median over the rounds."""
+    return statistics.median(one / two for one, two in zip(times[mine], times[other], strict=True))
 
 
 @contextmanager

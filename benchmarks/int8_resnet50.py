@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Latency of ResNet-50 in int8, beside fp16 and beside TensorRT's own int8.
 
-    python benchmarks/int8_resnet50.py [BATCH…] [--engine int8] [--rounds 60] [--depth 50] [--at-once 4] [--lock FILE]
+    python benchmarks/int8_resnet50.py [BATCH…] [--engine int8] [--rounds 60] [--depth 50] [--at-once 4]
 
 Engines of one network with the same builder settings and the same ranges of tensors (all that a run on a random image
 shows), each built in a process of its own: `fp16`, by trtdsl; `int8`, by trtdsl, explicitly quantised; `own`, for
@@ -9,8 +9,7 @@ which TensorRT's builder is given the same network without any quantisation, a r
 (`set_dynamic_range`, which is what its calibrators come to) and the flags INT8 and FP16, and chooses by itself;
 `parser`, which its ONNX parser makes of the int8 model as others export it. They are measured as in latency.py: as
 CUDA graphs, taking turns, medians over the rounds. `--at-once` builds several at a time, which disturbs the builders'
-own measurements; `--within` leaves out engines that are not built after so many seconds; `--lock` waits for others
-who take the same file before it measures.
+own measurements; `--within` leaves out engines that are not built after so many seconds.
 
 Needs a GPU, TensorRT 8.6 or 10 with its ONNX parser, onnx, onnxruntime and cuda-bindings.
 """
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from all_networks import FOLDER
+from graph_timing import ratio, take_turns
 from latency import Bench
 
 import trtdsl
@@ -42,9 +42,10 @@ from trtdsl.graph import Graph
 from trtdsl.precision import assign_types
 from trtdsl.quantization import needed_scales, wiring_hash
 from trtdsl.quantization.scales import ScalesText
-from trtdsl.running import with_every_layer
+from trtdsl.running import make_inputs, with_every_layer
 from trtdsl.running.reference import in_fp32, run_in_fp32
 from trtdsl.targets import tensorrt
+from trtdsl.targets.runtime import find_runtime
 from trtdsl.types import DataType
 
 FP16, INT8, OWN, PARSER = "fp16", "int8", "own", "parser"
@@ -81,14 +82,6 @@ class QuantizedBench(Bench):
     def __init__(self, folder: Path, depth: int) -> None:
         super().__init__(folder, None)
         self.depth = depth
-
-    def engines(self, network: trtdsl.Network) -> Iterator[tuple[str, bytes]]:
-        """Those that are built for the network's batch size."""
-        batch = network.graph.inputs[0].type.shape[0].value
-        for name in ENGINES:
-            path = _plan(self.folder, batch, name)
-            if path.exists():
-                yield name, path.read_bytes()
 
     def make(self, batch: int, name: str) -> Any:
         """One engine, serialized."""
@@ -184,22 +177,23 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=50)
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--within", type=float, default=float("inf"), metavar="SECONDS")
-    parser.add_argument("--lock", type=Path, metavar="FILE")
     chosen = parser.parse_args()
     wanted = [(batch, name) for name in chosen.engine or ENGINES for batch in chosen.batches]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         find_ranges(folder, chosen.depth)
         build_all(folder, chosen.depth, wanted, chosen.at_once, chosen.within)
-        bench = QuantizedBench(folder, chosen.depth)
+        runtime = find_runtime("tensorrt")
         print(f"{'batch':>5}  {'engine':8} {'ms':>8} {'of fp16':>8}")
         for batch in chosen.batches:
-            network = load(folder, chosen.depth, batch, "fp32")
-            times = bench.measure(network, chosen.rounds, chosen.lock)
+            engines = {name: path for name in ENGINES if (path := _plan(folder, batch, name)).exists()}
+            inputs = make_inputs(load(folder, chosen.depth, batch, "fp32").graph, {})
+            times = take_turns(
+                runtime, {name: path.read_bytes() for name, path in engines.items()}, inputs, chosen.rounds
+            )
             for name, measured in times.items():
-                other = times.get(FP16, measured)
-                ratio = statistics.median(mine / theirs for mine, theirs in zip(measured, other, strict=True))
-                print(f"{batch:5}  {name:8} {statistics.median(measured):8.4f} {ratio:8.3f}", flush=True)
+                share = f"{ratio(times, name, FP16):8.3f}" if FP16 in times else ""
+                print(f"{batch:5}  {name:8} {statistics.median(measured):8.4f} {share}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,35 @@
 #!/usr/bin/env python3
 """Latency of every network in networks/, beside TensorRT's own ONNX parser and plain calls of TensorRT's API.
 
-    python benchmarks/latency.py [NAME…] [--precision fp32] [--precision int8] [--rounds 60]
+    python benchmarks/latency.py [NAME…] [--precision fp32] [--precision int8] [--rounds 60] [--folder DIR]
 
-Three engines of each network, in one process and with the same builder settings: the one trtdsl builds from YAML; the
-one that TensorRT makes of the exported ONNX model through its own parser; the one of the exported script. Weights are
-made up, sizes are at opt. Each engine is captured as a CUDA graph of as many runs as fill two milliseconds, and the
-three take turns: a round launches each graph between two events, and the table has the median over the rounds of the
-ratio of the times. The three share a timing cache, so that a layer that they have in common gets one kernel.
+Three engines of each network with the same builder settings: the one trtdsl builds from YAML; the one that TensorRT
+makes of the exported ONNX model through its own parser; the one of the exported script. Weights are made up, sizes are
+at opt. The three share a timing cache, so that a layer that they have in common gets one kernel. Each is captured as a
+CUDA graph of as many runs as fill two milliseconds, and they take turns; the table has the median over the rounds of
+the ratio of the times.
 
-Needs a GPU, TensorRT with its ONNX parser, onnx and cuda-bindings. Several networks may be built at the same time, by
-processes of which each is given the same `--lock FILE`, held while one measures, and a `--json FILE` of its own;
-`--merge FILE…` prints the table of all.
+With `--folder` the engines are kept, and those that are there are not built again. `--build` stops once they are
+built, so that several processes can build at the same time what one measures afterwards, alone on the GPU.
+
+Needs a GPU, TensorRT with its ONNX parser, onnx and cuda-bindings.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import random
+import os
 import runpy
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from all_networks import NETWORKS, load
-from cuda.bindings import runtime as cuda
-from graph_timing import alone, check
+from graph_timing import Times, ratio, take_turns
 
 import trtdsl
 from trtdsl.build_options import BuildOptions
@@ -42,12 +38,9 @@ from trtdsl.engine.config import configure, fit_to_network
 from trtdsl.engine.log import BuildLog
 from trtdsl.errors import Diagnostics, TrtdslError
 from trtdsl.running import make_inputs
-from trtdsl.runtime import Engine
 from trtdsl.targets.runtime import find_runtime
 
-YAML, PARSER, SCRIPT = _WAYS = ("trtdsl", "ONNX parser", "script")
-FILLS = 2.0
-"""Milliseconds that the launches between two events take."""
+YAML, PARSER, SCRIPT = WAYS = ("trtdsl", "ONNX parser", "script")
 
 
 class Bench:
@@ -104,81 +97,18 @@ class Bench:
             raise RuntimeError("; ".join(self.log.take_errors()))
         return plan
 
-    def measure(self, network: trtdsl.Network, rounds: int, lock: Path | None) -> dict[str, list[float]]:
-        """Milliseconds of one run in each round, by the way the engine was made."""
-        plans = list(self.engines(network))
-        print("built", file=sys.stderr, flush=True)
-        inputs = make_inputs(network.graph, {})
-        with alone(lock), ExitStack() as stack:
-            launches: dict[str, Callable[[], float]] = {}
-            for name, plan in plans:
-                engine = stack.enter_context(Engine.of_plan(self.runtime, plan))
-                launches[name] = stack.enter_context(_captured(engine, inputs))
-            times: dict[str, list[float]] = {name: [] for name in launches}
-            order = list(launches)
-            shuffle = random.Random(0).shuffle
-            for number in range(rounds + 5):
-                shuffle(order)
-                for name in order:
-                    elapsed = launches[name]()
-                    if number >= 5:
-                        times[name].append(elapsed)
-        return times
 
-
-@contextmanager
-def _captured(engine: Engine, inputs: Mapping[str, Any]) -> Iterator[Callable[[], float]]:
-    """A function that launches a run as a CUDA graph some times and gives the milliseconds that one took.
-
-    Inputs and outputs stay on the GPU, so that nothing but the engine is in the graph.
-    """
-    with engine.context() as context, _on_device(inputs) as arrays:
-        bound = context.bind(arrays, on_device=True)
-        bound.enqueue()
-        context.device.finish(bound.stream)
-        begin, end = (check(cuda.cudaEventCreate()) for _ in range(2))
-
-        def captured(times: int) -> Callable[[], float]:
-            def enqueue() -> None:
-                for _ in range(times):
-                    context.execute(bound.stream)
-
-            graph = context.device.capture(bound.stream, enqueue)
-
-            def launch() -> float:
-                check(cuda.cudaEventRecord(begin, bound.stream))
-                context.device.launch(graph, bound.stream)
-                check(cuda.cudaEventRecord(end, bound.stream))
-                check(cuda.cudaEventSynchronize(end))
-                return float(check(cuda.cudaEventElapsedTime(begin, end))) / times
-
-            return launch
-
-        once = captured(1)
-        yield captured(max(1, math.ceil(FILLS / min(once() for _ in range(5)))))
-
-
-class _DeviceArray:
-    """An array in the GPU's memory, as other packages give theirs."""
-
-    def __init__(self, array: Any) -> None:
-        self.shape, self.dtype = array.shape, array.dtype
-        self.address = check(cuda.cudaMalloc(max(array.nbytes, 1)))
-        kind = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
-        check(cuda.cudaMemcpy(self.address, array.ctypes.data, array.nbytes, kind))
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {"shape": self.shape, "typestr": self.dtype.str, "data": (int(self.address), False), "version": 3}
-
-
-@contextmanager
-def _on_device(inputs: Mapping[str, Any]) -> Iterator[dict[str, _DeviceArray]]:
-    """The inputs, copied to the GPU as long as the context lasts."""
-    arrays = {name: _DeviceArray(np.ascontiguousarray(array)) for name, array in inputs.items()}
-    yield arrays
-    for array in arrays.values():
-        check(cuda.cudaFree(array.address))
+def made(bench: Bench, name: str, precision: str, folder: Path) -> dict[str, bytes]:
+    """The engines of a network by the way they were made: those in the folder, or new ones."""
+    place = folder / f"{name} {precision}"
+    if not place.exists():
+        fresh = place.with_suffix(f".{os.getpid()}")
+        fresh.mkdir()
+        for way, plan in bench.engines(load(name, precision, bench.folder)):
+            (fresh / f"{way}.engine").write_bytes(plan)
+        fresh.rename(place)
+    found = {path.stem: path.read_bytes() for path in place.glob("*.engine")}
+    return {way: found[way] for way in WAYS if way in found}
 
 
 def main() -> None:
@@ -187,56 +117,45 @@ def main() -> None:
     parser.add_argument("--precision", action="append", help="fp32 and fp16, unless told otherwise")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--level", type=int, help="the builder's optimization level")
-    parser.add_argument("--lock", type=Path, metavar="FILE", help="measure only while this file is locked")
-    parser.add_argument("--json", type=Path, help="keep the milliseconds of all rounds")
-    parser.add_argument(
-        "--merge", type=Path, nargs="+", metavar="FILE", help="print the table of such files, and no more"
-    )
+    parser.add_argument("--folder", type=Path, help="where engines are kept")
+    parser.add_argument("--build", action="store_true", help="build what is not in the folder, and measure nothing")
     chosen = parser.parse_args()
-    measured: dict[str, dict[str, list[float]]] = {}
-    if chosen.merge is not None:
-        for path in chosen.merge:
-            measured |= json.loads(path.read_text())
-        for name, times in measured.items():
-            print(f"{name:26} {_row(times)}")
-        _summarise(measured)
-        return
-    print(f"{'network':20} {'':5} {'trtdsl':>9} {'parser':>9} {'script':>9}  {'/ parser':>8} {'/ script':>8}  built in")
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), chosen.level)
+    measured: dict[str, Times] = {}
+    failed = False
+    print(f"{'network':20} {'':5} {'trtdsl':>9} {'parser':>9} {'script':>9}  {'/ parser':>8} {'/ script':>8}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = chosen.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Several processes may build into one folder, so what they need on the way lies elsewhere.
+        bench = Bench(Path(temporary), chosen.level)
         for precision in chosen.precision or ["fp32", "fp16"]:
             for name in chosen.names:
                 began = time.monotonic()
                 try:
-                    times = bench.measure(load(name, precision, Path(folder)), chosen.rounds, chosen.lock)
+                    plans = made(bench, name, precision, folder)
+                    if chosen.build:
+                        print(f"{name:20} {precision:5} built in {time.monotonic() - began:.0f} s", flush=True)
+                        continue
+                    inputs = make_inputs(load(name, "fp32", bench.folder).graph, {})
+                    times = take_turns(bench.runtime, plans, inputs, chosen.rounds)
                 except (TrtdslError, RuntimeError) as error:
+                    failed = True
                     print(f"{name:20} {precision:5} NOT MEASURED: {error}", flush=True)
                     continue
                 measured[f"{name} {precision}"] = times
-                print(f"{name:20} {precision:5} {_row(times)}  {time.monotonic() - began:.0f} s", flush=True)
-    _summarise(measured)
-    if chosen.json is not None:
-        chosen.json.write_text(json.dumps(measured))
-    if not measured:
+                print(f"{name:20} {precision:5} {_row(times)}", flush=True)
+    for other in (PARSER, SCRIPT):
+        ratios = [ratio(times, YAML, other) for times in measured.values() if other in times]
+        if ratios:
+            print(f"to the {other}: geometric mean {statistics.geometric_mean(ratios):.3f}, worst {max(ratios):.3f}")
+    if failed:
         sys.exit(1)
 
 
-def _summarise(measured: Mapping[str, Mapping[str, list[float]]]) -> None:
-    for other in (PARSER, SCRIPT):
-        ratios = [_ratio(times, other) for times in measured.values() if other in times]
-        if ratios:
-            print(f"to the {other}: geometric mean {statistics.geometric_mean(ratios):.3f}, worst {max(ratios):.3f}")
-
-
-def _row(times: Mapping[str, list[float]]) -> str:
-    medians = (f"{statistics.median(times[name]):9.4f}" if name in times else f"{'-':>9}" for name in _WAYS)
-    ratios = (f"{_ratio(times, name):8.3f}" if name in times else f"{'-':>8}" for name in _WAYS[1:])
+def _row(times: Times) -> str:
+    medians = (f"{statistics.median(times[name]):9.4f}" if name in times else f"{'-':>9}" for name in WAYS)
+    ratios = (f"{ratio(times, YAML, name):8.3f}" if name in times else f"{'-':>8}" for name in WAYS[1:])
     return f"{' '.join(medians)}  {' '.join(ratios)}"
-
-
-def _ratio(times: Mapping[str, list[float]], other: str) -> float:
-    """The time over another's, the median over the rounds."""
-    return statistics.median(mine / theirs for mine, theirs in zip(times[YAML], times[other], strict=True))
 
 
 if __name__ == "__main__":

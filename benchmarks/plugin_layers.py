@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Layers that the bundled plugins can do: TensorRT's own beside the plugin, each an engine of that layer alone.
 
-    python benchmarks/plugin_layers.py LIBRARY [NAME…] [--lock FILE]
+    python benchmarks/plugin_layers.py LIBRARY [NAME…]
 
 LIBRARY is the compiled library of plugins; NAME picks rows by a part of their name. Needs a GPU, TensorRT and
 cuda-bindings. Inputs and outputs are linear in memory and of the type measured. All engines are built first; then the
-two of a row and a copy of the same bytes are captured as CUDA graphs of some runs and take turns, with the lock held
-that other benchmarks of this GPU use as well. The table has the medians.
+two of a row and a copy of the same bytes are captured as CUDA graphs of some runs and take turns. The table has the
+medians.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from graph_timing import alone, captured, captured_copy
+from graph_timing import captured, captured_copy
 
 import trtdsl
 from trtdsl.build_options import BuildOptions
@@ -48,7 +48,7 @@ ROWS = {
 RUNS, ROUNDS, WARM_UP = 20, 30, 3
 
 
-def main(library: Path, names: Sequence[str], lock: Path | None) -> None:
+def main(library: Path, names: Sequence[str]) -> None:
     bench = Bench(library)
     plans = {
         (name, dtype): bench.plans(layer, shape, dtype)
@@ -58,16 +58,15 @@ def main(library: Path, names: Sequence[str], lock: Path | None) -> None:
     }
     print(f"{bench.runtime}: microseconds of a layer alone, and the plugin's share of each")
     print(f"{'layer':24} {'input':14} type   plugin  native    copy  / native  / copy")
-    with alone(lock):
-        for (name, dtype), pair in plans.items():
-            _, shape = ROWS[name]
-            plugin, native, copy = bench.times(pair, shape, dtype)
-            size = "x".join(map(str, shape))
-            print(
-                f"{name:24} {size:14} {dtype}  {plugin:7.1f} {native:7.1f} {copy:7.1f}"
-                f"  {plugin / native:8.2f}  {plugin / copy:6.2f}",
-                flush=True,
-            )
+    for (name, dtype), pair in plans.items():
+        _, shape = ROWS[name]
+        plugin, native, copy = bench.times(pair, shape, dtype)
+        size = "x".join(map(str, shape))
+        print(
+            f"{name:24} {size:14} {dtype}  {plugin:7.1f} {native:7.1f} {copy:7.1f}"
+            f"  {plugin / native:8.2f}  {plugin / copy:6.2f}",
+            flush=True,
+        )
 
 
 class Bench:
@@ -113,6 +112,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("library", type=Path)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--lock", type=Path)
     given = parser.parse_args()
-    main(given.library, given.names, given.lock)
+    main(given.library, given.names)
