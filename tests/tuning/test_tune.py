@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,38 @@ def test_trials_of_something_else_do_not_count(change: Any, folder: Path) -> Non
     again = tune(folder, write=False)
     assert again.known == 0
     assert again.measured > 0
+
+
+def test_a_link_stays_a_link_to_a_file_of_the_same_permissions(folder: Path) -> None:
+    file = folder / "net.yaml"
+    file.chmod(0o640)
+    (folder / "link.yaml").symlink_to("net.yaml")
+    trtdsl.load(folder / "link.yaml", weights=folder / "w.npz").tune(folder / "data", device="cpu")
+    assert (folder / "link.yaml").is_symlink()
+    assert file.read_text() == TUNED
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.write_text(NETWORK + "# more\n"),
+        lambda file: file.write_bytes(b"\xff"),
+        lambda file: file.unlink(),
+    ],
+    ids=["changed", "no text", "gone"],
+)
+def test_a_file_that_changes_meanwhile_is_left_alone(change: Any, folder: Path) -> None:
+    class Changing(Heard):
+        def trial(self, number: int, assignment: Assignment, trial: Trial) -> None:
+            if not self.trials:
+                change(folder / "net.yaml")
+            super().trial(number, assignment, trial)
+
+    network = trtdsl.load(folder / "net.yaml", weights=folder / "w.npz")
+    with pytest.raises(RunError, match=r"net\.yaml .* while it was tuned"):
+        network.tune(folder / "data", device="cpu", reporter=Changing())
+    assert len(json.loads((folder / "net.tune.json").read_text())["trials"]) > 1
 
 
 def test_what_layers_and_groups_say_themselves_is_left(folder: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
 import trtdsl
 from trtdsl.api import flatten
+from trtdsl.errors import RunError
 from trtdsl.source import SourceFile
 from trtdsl.tuning.patterns import said
 from trtdsl.tuning.write_back import write_precision
@@ -25,6 +28,9 @@ layers:
   - {op: conv, name: b, out_channels: 4, kernel_size: 3}   # the one
   - {op: conv, name: c, out_channels: 4, kernel_size: 3}
 """
+
+BRACES = "[" + ", ".join(f"{{op: conv, name: {name}, out_channels: 4, kernel_size: 3}}" for name in "abc") + "]"
+JSON = json.dumps([{"op": "conv", "name": name, "out_channels": 4, "kernel_size": 3} for name in "abc"])
 
 # Each: what stands between head and layers, the types of a, b and c, and what is to stand there then.
 CASES: dict[str, tuple[str, tuple[DataType, ...], str]] = {
@@ -113,6 +119,31 @@ CASES: dict[str, tuple[str, tuple[DataType, ...], str]] = {
         (FP16, FP32, FP16),
         "precision:\n  default: fp16\n  allow: [a]\n  layers:\n    b: fp32\n",
     ),
+    "an alias": (
+        "name: &t fp16\nprecision: *t\n",
+        (FP16, FP32, FP16),
+        "name: &t fp16\nprecision:\n  default: *t\n  layers:\n    b: fp32\n",
+    ),
+    "an anchor stays": (
+        "precision: &t fp16\nname: *t\n",
+        (FP16, FP32, FP16),
+        "precision:\n  default: &t fp16\n  layers:\n    b: fp32\nname: *t\n",
+    ),
+    "aliases in a block": (
+        "precision:\n  default: &t fp16\n  layers:\n    b: *t\n",
+        (FP32, FP32, FP16),
+        "precision:\n  default: &t fp32\n  layers:\n    b: fp32\n    c: fp16\n",
+    ),
+    "an anchor of braces": (
+        "precision: &t {default: fp16}  # some\n",
+        (FP16, FP32, FP16),
+        "precision: &t {default: fp16, layers: {b: fp32}}  # some\n",
+    ),
+    "other line ends inside text": (
+        'name: "a\x85b\u2028c"\nprecision: {default: fp16}  # 漢字\n',
+        (FP16, FP32, FP16),
+        'name: "a\x85b\u2028c"\nprecision: {default: fp16, layers: {b: fp32}}  # 漢字\n',
+    ),
 }
 
 
@@ -128,6 +159,84 @@ def test_lines(before: str, types: tuple[DataType, ...], after: str, end: str, t
     path.write_bytes(written.encode())
     graph = trtdsl.load(path, random_weights=True).graph
     assert {layer.name: layer.precision for layer in graph.layers} == wanted
+
+
+# Each: a whole file, and what becomes of it where b stays in fp32 alone.
+WHOLE = {
+    "a byte order mark": (
+        "\ufeffprecision: {default: fp16}\n" + HEAD + LAYERS,
+        "\ufeffprecision: {default: fp16, layers: {b: fp32}}\n" + HEAD + LAYERS,
+    ),
+    "carriage returns": (
+        (HEAD + "precision: fp16\n" + LAYERS).replace("\n", "\r"),
+        (HEAD + "precision:\n  default: fp16\n  layers:\n    b: fp32\n" + LAYERS).replace("\n", "\r"),
+    ),
+    "an indented document": (
+        indent(HEAD + "# What follows\n" + LAYERS, "  "),
+        indent(HEAD + "precision:\n  default: fp16\n  layers:\n    b: fp32\n", "  ")
+        + "\n"
+        + indent("# What follows\n" + LAYERS, "  "),
+    ),
+    "an indented document, a word": (
+        indent(HEAD + "precision: fp16\n" + LAYERS, "  "),
+        indent(HEAD + "precision:\n  default: fp16\n  layers:\n    b: fp32\n" + LAYERS, "  "),
+    ),
+    "a document in braces": (
+        "--- {trtdsl: 1, inputs: {x: [1, 4, 8, 8]},\n  layers: " + BRACES + "}\n",
+        "--- {trtdsl: 1, inputs: {x: [1, 4, 8, 8]},\n  precision: {default: fp16, layers: {b: fp32}}, layers: "
+        + BRACES
+        + "}\n",
+    ),
+    "a document in braces, a word": (
+        "{trtdsl: 1, precision: fp16, inputs: {x: [1, 4, 8, 8]}, layers: " + BRACES + "}\n",
+        "{trtdsl: 1, precision: {default: fp16, layers: {b: fp32}}, inputs: {x: [1, 4, 8, 8]}, layers: "
+        + BRACES
+        + "}\n",
+    ),
+    "JSON": (
+        '{"trtdsl": 1, "precision": {"default": "fp32"}, "inputs": {"x": [1, 4, 8, 8]}, "layers": ' + JSON + "}\n",
+        '{"trtdsl": 1, "precision": {"default": "fp16", "layers": {"b": "fp32"}}, "inputs": {"x": [1, 4, 8, 8]}, '
+        f'"layers": {JSON}}}\n',
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), WHOLE.values(), ids=WHOLE)
+def test_documents(before: str, after: str, tmp_path: Path) -> None:
+    assert _narrowed(before, tmp_path) == after
+
+
+# Each: the section, and other lines, of which types cannot be written without changing more.
+REFUSED = {
+    "text over lines": ("precision: >-\n  fp16\n", ""),
+    "keys with question marks": ("? precision\n: fp16\n", ""),
+    "what `<<` brings": ("precision:\n  <<: {default: fp32}\n", ""),
+    "an anchor that others use": ("precision: &t fp32\n", "description: *t\n"),
+    "a mapping of another place": ("precision: *t\n", "params: {types: &t {default: fp32}}\n"),
+}
+
+
+@pytest.mark.parametrize(("section", "others"), REFUSED.values(), ids=REFUSED)
+def test_nothing_else_is_changed(section: str, others: str, tmp_path: Path) -> None:
+    first, second = (others, section) if "*t" in section else (section, others)
+    with pytest.raises(RunError) as caught:
+        _narrowed(HEAD + first + second + LAYERS, tmp_path)
+    [error] = caught.value.diagnostics
+    assert error.code == "tune"
+    assert error.span is not None
+    assert error.hint is not None
+    assert "precision: {default: fp16, layers: {b: fp32}}" in error.hint
+
+
+def _narrowed(text: str, folder: Path) -> str:
+    """The text with b in fp32 and all else in fp16; what is loaded of it then says so."""
+    path, wanted = folder / "net.yaml", {"a": FP16, "b": FP32, "c": FP16}
+    path.write_bytes(text.encode())
+    written = write_precision(SourceFile(str(path), text), said(wanted, flatten(path).precision))
+    path.write_bytes(written.encode())
+    graph = trtdsl.load(path, random_weights=True).graph
+    assert {layer.name: layer.precision for layer in graph.layers} == wanted
+    return written
 
 
 def test_a_section_at_the_end_without_a_line_feed(tmp_path: Path) -> None:

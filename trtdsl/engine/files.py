@@ -46,8 +46,10 @@ class Staged:
 
     @contextmanager
     def open(self, path: Path) -> Iterator[BinaryIO]:
-        """A file to write what `path` will hold. Raises OSError that names it."""
-        with _naming(path), self._temporary(path).open("xb") as file:
+        """A file to write what `path` will hold, with the permissions that `path` has. Raises OSError that names it."""
+        with _naming(path), (temporary := self._temporary(path)).open("xb") as file:
+            with suppress(FileNotFoundError):
+                shutil.copymode(path, temporary)
             yield file
 
     def link(self, source: Path, path: Path) -> None:
@@ -74,6 +76,9 @@ class Staged:
         self._files = []
 
     def _temporary(self, path: Path) -> Path:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # Renaming would put a file in the place of /dev/null.
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         self._files.append((temporary, path))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from trtdsl.engine.files import sha256, write_atomically
 from trtdsl.engine.manifest import Ingredients
-from trtdsl.errors import RunError
+from trtdsl.errors import RunError, reason_of
 from trtdsl.expand import dump
 from trtdsl.flat import FlatNetwork, FlatPrecision
 from trtdsl.graph import Graph, Layer
@@ -62,7 +62,7 @@ class Tuned:
     def write(self) -> None:
         """Write the types into the network's file, unless they stand there. Raises OSError."""
         if self.text != self.before:
-            write_atomically(self.path, self.text.encode())
+            write_atomically(self.path.resolve(), self.text.encode())
 
     @property
     def counts(self) -> dict[DataType, int]:
@@ -109,7 +109,7 @@ def tune(
         found = [(best[0], best[1], 0.0), *narrow(free, best[0], dtype, tolerance, measuring.measure)]
         best = cheapest(found)
     assignment, trial = best
-    file = read_raw(Path(subject.flat.file.name))
+    file = _unchanged(subject.flat.file, trials.path)
     text = write_precision(file, measuring.said(assignment))
     return Tuned(
         judge=judge.name,
@@ -130,6 +130,19 @@ def read_raw(path: Path) -> SourceFile:
     """A file as it lies on disk, with its line ends."""
     with path.open(encoding="utf-8", newline="") as file:
         return SourceFile(str(path), file.read())
+
+
+def _unchanged(loaded: SourceFile, trials: Path) -> SourceFile:
+    """The network's file as it lies on disk. Raises RunError where it is not what was loaded."""
+    path = Path(loaded.name)
+    try:
+        if SourceFile.read(path).text == loaded.text:
+            return read_raw(path)
+        what = "has been changed"
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot be read any more ({reason_of(error) if isinstance(error, OSError) else 'not UTF-8'})"
+    hint = f"the trials are in {trials}: tune again, and those of the same layers are not made again"
+    raise RunError.of("tune", f"{path} {what} while it was tuned, and stays as it is", hint=hint)
 
 
 def _candidates(
