@@ -103,7 +103,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "what only networks take": (["--set", "a=1", "--precision", "fp16"], 2, "--set, --precision: "),
     "a reference": (["--reference"], 2, "is an engine; give its network instead"),
     "a size": (["--dim", "N=5"], 1, "`N` is 1 to 4 in this engine, not 5"),
-    "no labels": (["--labels", "none.txt"], 1, "none.txt cannot be read: no such file or directory"),
+    "no labels": (["--top-k", "1", "--labels", "none.txt"], 1, "none.txt cannot be read: no such file or directory"),
     "a GPU": (["--gpu", "3"], 1, "there is no GPU 3"),
 }
 
@@ -119,4 +119,4 @@ def test_mistakes(case: str, engine: Path) -> None:
 def test_an_engine_that_is_not_there(tmp_path: Path, engine: Any) -> None:
     result = run("bench", tmp_path / "none.engine")
     assert result.exit_code == 1
-    assert "none.engine has no manifest" in result.stderr
+    assert f"there is no engine {tmp_path / 'none.engine'}" in result.stderr

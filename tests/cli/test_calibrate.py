@@ -90,6 +90,30 @@ def test_another_file_of_scales(network: Path) -> None:
     assert run("validate", network, "--scales", network.parent / "my.table").exit_code == 0
 
 
+def test_scales_that_nothing_asks_for_are_not_passed_over_in_silence(network: Path) -> None:
+    result = run("validate", network, "--precision", "fp16", "--scales", "other.scales")
+    assert result.exit_code == 0
+    assert "warning[quantization]: other.scales is not read" in result.stderr
+
+
+WRONG = {
+    "a percentile of another method": (["--percentile", 99], "--percentile is of --method percentile, not of entropy"),
+    "written over the network": (["-o", "net.yaml"], "net.yaml would be read and then written over"),
+    "written over weights": (["--weights", "a=w.npz", "-o", "w.npz"], "w.npz would be read and then written over"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_command_lines(case: str, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, message = WRONG[case]
+    monkeypatch.chdir(network.parent)
+    before = network.read_text()
+    result = run("calibrate", "./net.yaml", "--data", "data", *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert network.read_text() == before
+
+
 def test_no_data(network: Path) -> None:
     result = run("calibrate", network, "--data", network.parent / "nowhere")
     assert (result.exit_code, "error[data]: there is no folder" in result.stderr) == (1, True)

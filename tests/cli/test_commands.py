@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -219,9 +220,23 @@ def test_explain_makes_weights_up_where_none_are_named(network: Path, tmp_path: 
 
 
 def test_a_file_that_cannot_be_written(network: Path, tmp_path: Path) -> None:
-    result = run("expand", network, "-o", tmp_path / "no" / "such" / "folder.yaml")
+    result = run("expand", network, "-o", network / "inside-a-file.yaml")
     assert result.exit_code == 1
     assert "error[file]: cannot write" in result.stderr
+
+
+def test_expand_writes_over_no_network_that_it_reads(network: Path) -> None:
+    before = network.read_text()
+    result = run("expand", network, "-o", network.parent / "." / network.name)
+    assert result.exit_code == 2
+    assert "would be read and then written over" in result.stderr
+    assert network.read_text() == before
+
+
+def test_expand_writes_to_devices(network: Path) -> None:
+    before = Path(os.devnull).stat()
+    assert succeed("expand", network, "-o", os.devnull) == ""
+    assert Path(os.devnull).stat().st_rdev == before.st_rdev
 
 
 def test_explain_prints_the_calls_of_each_layer_with_its_place(network: Path) -> None:

@@ -226,6 +226,9 @@ def test_tune_refuses_unknown_types_and_precisions_from_outside(data: Path, tmp_
     wrong = run("tune", path, "--data", data, "--device", "cpu", "--random-weights", "--types", "fp16,int9")
     assert wrong.exit_code == 2
     assert "`int9` is none of fp16, bf16, int8, fp8" in wrong.stderr
+    endless = run("tune", path, "--data", data, "--device", "cpu", "--random-weights", "--tolerance", "nan")
+    assert endless.exit_code == 2
+    assert "nan is no finite number" in endless.stderr
     outside = run("tune", path, "--data", data, "--device", "cpu", "--random-weights", "--precision", "fp16")
     assert outside.exit_code == 1
     assert "error[tune]" in outside.stderr

@@ -120,6 +120,12 @@ MISTAKES = {
     "given twice": (["--reference", "--input", "x=x.npy", "--inputs", "in.npz"], 2, "in.npz has `x` as well"),
     "no numbers": (["--reference", "--mean", "a,b"], 2, "`a,b` is not one number, or several with commas"),
     "a layout": (["--reference", "--layout", "chw"], 2, "'chw' is not one of 'nchw', 'nhwc'"),
+    "labels of nothing": (["--reference", "--labels", "x.txt"], 2, "--labels is about what --top-k lists"),
+    "written over what is read": (
+        ["--reference", "--inputs", "in.npz", "--output", "sub/../in.npz"],
+        2,
+        "in.npz would be read and then written over",
+    ),
     "a size out of range": (["--reference", "--dim", "N=1", "--inputs", "in.npz"], 1, "x takes [1, 4], not [2, 4]"),
 }
 

@@ -11,7 +11,7 @@ import click
 
 from trtdsl.cli.console import plural, table
 from trtdsl.cli.inputs import InputOptions, input_options
-from trtdsl.cli.options import Command, build_options, color_option, json_option, network_options
+from trtdsl.cli.options import Command, FiniteRange, build_options, color_option, json_option, network_options
 from trtdsl.cli.runnable import open_runnable, runtime_options
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 )
 @network_options
 @input_options
-@click.option("--warm-up", type=click.FloatRange(0), default=0.5, show_default=True, help="Seconds that do not count.")
-@click.option("--duration", type=click.FloatRange(0), default=3.0, show_default=True, help="Seconds to measure for.")
+@click.option("--warm-up", type=FiniteRange(0), default=0.5, show_default=True, help="Seconds that do not count.")
+@click.option("--duration", type=FiniteRange(0), default=3.0, show_default=True, help="Seconds to measure for.")
 @click.option("--streams", type=click.IntRange(1), default=1, show_default=True, help="Runs that may share the GPU.")
 @click.option("--graph", is_flag=True, help="Launch runs as CUDA graphs, which spares the host most of its part.")
 @click.option("--transfers", is_flag=True, help="Make the copies between host and GPU part of every run.")

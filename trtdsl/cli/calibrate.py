@@ -11,6 +11,7 @@ from trtdsl.cli.console import plural, show
 from trtdsl.cli.inputs import InputOptions, data_options, picture_options
 from trtdsl.cli.options import (
     Command,
+    FiniteRange,
     build_options,
     color_option,
     load_network,
@@ -44,7 +45,7 @@ _DEVICES = ("cpu", "gpu")
 )
 @click.option(
     "--percentile",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=FiniteRange(0, 100, min_open=True),
     default=99.99,
     show_default=True,
     help="How many of a hundred elements that method keeps.",
@@ -77,6 +78,9 @@ def command(
     """
     from trtdsl.cli.progress import progress
 
+    told = click.get_current_context().get_parameter_source("percentile")
+    if method != "percentile" and told is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError(f"--percentile is of --method percentile, not of {method}")
     loaded = load_network(network, quantized=False, **described)
     show(loaded.warnings)
     with progress(click.get_current_context().color) as reporter:

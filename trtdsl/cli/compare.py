@@ -13,6 +13,7 @@ from trtdsl.cli.console import show, table
 from trtdsl.cli.inputs import InputOptions, input_options
 from trtdsl.cli.options import (
     Command,
+    FiniteRange,
     build_options,
     color_option,
     json_option,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--layers", is_flag=True, help="Compare the tensors of all layers, by an engine that delivers them all.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     metavar="ERROR",
     help="Exit with status 1 when a relative error is larger, or nothing could be compared.",
 )

@@ -72,6 +72,8 @@ def compare(engine: Path, manifest: Mapping[str, Any], network: Path | None) -> 
         found = loaded.differences(manifest, runtime, options=options, target=target)
     except TrtdslError as error:
         return Compared((), "\n".join(map(str, error.diagnostics)), command)
+    except ValueError as error:
+        return Compared((), f"what the manifest says was given is wrong: {error}", command)
     return Compared(found, None, command, _has(runtime))
 
 

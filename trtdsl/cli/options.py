@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from trtdsl.nodes import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers in a range, of which NaN and infinity are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
 
 
 _READ = ("network", "engine", "archive", "labels")
@@ -316,7 +327,12 @@ def write_output(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
         return
+    from trtdsl.engine.files import write_atomically
+
     try:
-        output.write_text(text, encoding="utf-8")
+        if output.exists() and not output.is_file():
+            output.write_text(text, encoding="utf-8")  # such as /dev/stdout
+        else:
+            write_atomically(output, text.encode())
     except OSError as error:
         raise TrtdslError.of("file", f"cannot write {output}: {reason_of(error)}") from None

@@ -69,6 +69,8 @@ def command(
     With --reference no GPU is needed. Inputs that are not given are random; dimensions that no input tells are at opt
     unless --dim says more.
     """
+    if labels is not None and top_k is None:
+        raise click.UsageError("--labels is about what --top-k lists")
     names = _read_labels(labels) if labels is not None else None
     outputs = _reference(network, inputs, described) if reference else _outputs(network, inputs, described)
     click.echo(_as_json(outputs, top_k, names) if as_json else "\n".join(_readable(outputs, top_k, names)))

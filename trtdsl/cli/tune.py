@@ -16,6 +16,7 @@ from trtdsl.cli.console import plural, show
 from trtdsl.cli.inputs import InputOptions, data_options, picture_options
 from trtdsl.cli.options import (
     Command,
+    FiniteRange,
     build_options,
     color_option,
     json_option,
@@ -45,7 +46,7 @@ _TYPES = ("fp16", "bf16", "int8", "fp8")
 @data_options
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=1e-2,
     show_default=True,
     metavar="ERROR",
