@@ -117,6 +117,9 @@ WRONG = {
     "several without a batch": (tensor(3, 2, 4), 2, Pictures(), "x takes 1 images, got 2"),
     "no image": (tensor(N, 8), 1, Pictures(), r"x: fp32\[N, 8\] is no image"),
     "other channels": (tensor(N, 5, 2, 4), 1, Pictures(layout="nchw"), "is no image .* in the layout nchw"),
+    "no deviation": (tensor(N, 3, 2, 4), 1, Pictures(std=(1.0, 0.0, 1.0)), "x: no pixels .* with a std of 1, 0, 1"),
+    "a mean that is no number": (tensor(N, 3, 2, 4), 1, Pictures(mean=(float("nan"),)), "with a mean of nan"),
+    "an infinite scale": (tensor(N, 3, 2, 4), 1, Pictures(scale=float("inf")), "with a scale of inf"),
     "as many means": (tensor(N, 3, 2, 4), 1, Pictures(mean=(1.0, 2.0)), "mean has 2 numbers for 3 channels"),
 }
 
@@ -134,6 +137,32 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
         Pictures().read("x", tensor(1, 3, 2, 4), [tmp_path / "x.png"])
     with pytest.raises(RunError, match=r"y\.png cannot be read: no such file"):
         Pictures().read("x", tensor(1, 3, 2, 4), [tmp_path / "y.png"])
+
+
+@pytest.mark.parametrize(("dtype", "name"), [("uint16", "deep.png"), ("int32", "deep.tif"), ("float32", "deep.tif")])
+def test_more_than_8_bits_are_not_cut_off(dtype: str, name: str, tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 4), 1000, dtype)).save(tmp_path / name)
+    with pytest.raises(RunError, match=rf"{name} has pixels of more than 8 bits"):
+        Pictures().read("x", tensor(1, 1, 2, 4), [tmp_path / name])
+
+
+def test_of_an_animation_the_first_picture(flag: Path) -> None:
+    with Image.open(flag) as first:
+        first.save(flag.with_suffix(".gif"), save_all=True, append_images=[Image.new("RGB", (4, 2))])
+    array = Pictures(scale=1.0).read("x", tensor(1, 3, 2, 4), [flag.with_suffix(".gif")])
+    np.testing.assert_allclose(array[0, :, 0, 0], RED)
+
+
+@pytest.mark.parametrize(("most", "is_read"), [(8, True), (7, True), (3, False)], ids=["all", "warned of", "refused"])
+def test_images_of_more_pixels_than_pillow_trusts(
+    most: int, is_read: bool, flag: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    if is_read:
+        assert Pictures().read("x", tensor(1, 3, 2, 4), [flag]).shape == (1, 3, 2, 4)
+        return
+    with pytest.raises(RunError, match=r"flag\.png has more pixels than Pillow reads"):
+        Pictures().read("x", tensor(1, 3, 2, 4), [flag])
 
 
 def test_a_truncated_image(flag: Path) -> None:

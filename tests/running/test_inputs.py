@@ -148,6 +148,16 @@ def _damaged(path: Path) -> None:
     path.write_bytes(b"\x93NUMPY\x01\x00")
 
 
+def _no_shape(path: Path) -> None:
+    np.save(path, np.zeros(2))
+    path.write_bytes(path.read_bytes().replace(b"(2,)", b"(2,("))
+
+
+def _endless(path: Path) -> None:
+    np.save(path, np.zeros(2))
+    path.write_bytes(path.read_bytes().replace(b"(2,), }" + b" " * 15, b"(2000000000000000,), }"))
+
+
 def _archive(path: Path) -> None:
     with path.open("wb") as file:
         np.savez(file, a=np.zeros(2))
@@ -161,7 +171,9 @@ FILES = {
     "missing": (lambda path: None, "cannot be read: no such file or directory"),
     "damaged": (_damaged, "is no npy file"),
     "an archive": (_archive, "is no npy file: it holds a"),
-    "a pickle": (_pickled, "is no npy file: Object arrays cannot be loaded"),
+    "a pickle": (_pickled, "is no npy file: it holds objects of Python"),
+    "a damaged header": (_no_shape, "is no npy file"),
+    "a header of more than memory holds": (_endless, "is no npy file"),
     "a folder": (lambda path: path.mkdir(), "cannot be read: is a directory"),
 }
 
@@ -195,9 +207,10 @@ def _single(path: Path) -> None:
         (lambda path: None, "cannot be read: no such file"),
         (lambda path: path.write_bytes(b"PK\x03\x04 no archive"), "is no npz file"),
         (lambda path: path.write_bytes(b""), "is no npz file"),
+        (lambda path: path.write_text("x: 1"), "is no npz file: it begins otherwise"),
         (_single, "is no npz file: it is a single array"),
     ],
-    ids=["missing", "damaged", "empty", "a single array"],
+    ids=["missing", "damaged", "empty", "text", "a single array"],
 )
 def test_archives_that_cannot_be_read(make: Any, message: str, tmp_path: Path) -> None:
     make(tmp_path / "in.npz")

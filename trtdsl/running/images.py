@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from trtdsl.types import DataType, Dim, TensorType
 
 Array = np.ndarray[Any, Any]
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Modes whose pixels are not 0 to 255. Pillow cuts them off there."""
 
 
 RESIZE = ("stretch", "crop", "pad")
@@ -40,11 +44,12 @@ class Pictures:
     def read(self, name: str, wanted: TensorType, paths: Sequence[Path]) -> Array:
         """The images in one tensor, each resized to the input's height and width (those at opt, where dynamic).
 
-        Floats are fp32. Raises RunError.
+        Floats are fp32. Of several pictures in a file the first is taken. Raises RunError.
         """
         with needs_extra("images", "an image as an input"):
             from PIL import Image, UnidentifiedImageError
 
+        self._check_numbers(name)
         layout = self._layout(name, wanted)
         _check_count(name, wanted, len(paths))
         sizes = dict(zip(layout, wanted.shape[-3:], strict=True))
@@ -53,15 +58,31 @@ class Pictures:
         tensors = []
         for path in paths:
             try:
-                with Image.open(path) as image:
-                    pixels = np.asarray(self._resized(image.convert(mode), size))
+                with warnings.catch_warnings():
+                    # Pillow warns of large images and odd metadata, which do no harm.
+                    warnings.simplefilter("ignore")
+                    with Image.open(path) as image:
+                        _check_mode(path, image.mode)
+                        pixels = np.asarray(self._resized(image.convert(mode), size))
             except UnidentifiedImageError:
                 raise RunError.of("input-value", f"{path} is no image") from None
+            except Image.DecompressionBombError:
+                raise RunError.of("input-value", f"{path} has more pixels than Pillow reads") from None
             except OSError as error:
                 raise RunError.of("input-value", f"{path} cannot be read: {reason_of(error)}") from None
+            except (SyntaxError, ValueError, EOFError, struct.error, IndexError) as error:
+                # What Pillow's readers of single formats raise for damaged files.
+                raise RunError.of("input-value", f"{path} cannot be read: {error}") from None
             numbers = self._numbers(name, self._ordered(pixels.reshape(*pixels.shape[:2], -1)), wanted.dtype)
             tensors.append(numbers.transpose(2, 0, 1) if layout == "chw" else numbers)
         return np.ascontiguousarray(np.stack(tensors) if wanted.rank == 4 else tensors[0])
+
+    def _check_numbers(self, name: str) -> None:
+        """Refuse what leaves no numbers of the pixels."""
+        for option, numbers in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
+            if not np.isfinite(numbers).all() or (option == "std" and 0 in numbers):
+                told = ", ".join(f"{number:g}" for number in numbers)
+                raise RunError.of("input-value", f"{name}: no pixels can be told with a {option} of {told}")
 
     def _layout(self, name: str, wanted: TensorType) -> str:
         layouts = ("chw", "hwc") if self.layout is None else (self.layout[1:],)
@@ -98,6 +119,12 @@ class Pictures:
                 raise RunError.of("input-value", message)
         scaled = pixels.astype(np.float32) * np.float32(self.scale)
         return (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+
+
+def _check_mode(path: Path, mode: str) -> None:
+    if mode in _WIDE_MODES:
+        message = f"{path} has pixels of more than 8 bits (of Pillow's mode {mode}), and they are taken for 0 to 255"
+        raise RunError.of("input-value", message, hint="convert it to 8 bits, or give an array: a .npy file")
 
 
 def _check_count(name: str, wanted: TensorType, count: int) -> None:

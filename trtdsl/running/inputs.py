@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from trtdsl.weights.arrays import bf16_to_fp32
 from trtdsl.weights.npz import write_npz
 
 Array = np.ndarray[Any, Any]
+_DAMAGED = (ValueError, EOFError, MemoryError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises for files that are none of its own, or damaged."""
 Given = Array | str | Path | Sequence[str | Path]
 """An array, the path of a .npy file or of an image, or the paths of several images."""
 
@@ -77,8 +80,14 @@ def _load(path: Path, form: str) -> Array | dict[str, Array]:
             return dict(found) if isinstance(found, np.lib.npyio.NpzFile) else np.asarray(found)
     except OSError as error:
         raise RunError.of("input-value", f"{path} cannot be read: {reason_of(error)}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise RunError.of("input-value", f"{path} is no {form} file: {error}") from None
+    except _DAMAGED as error:
+        reason = str(error)
+        if "Object arrays" in reason:
+            reason = "it holds objects of Python, which are not loaded"
+        elif "pickled" in reason:
+            # What numpy says of every file that it does not know.
+            reason = "it begins otherwise"
+        raise RunError.of("input-value", f"{path} is no {form} file: {reason}") from None
 
 
 def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
