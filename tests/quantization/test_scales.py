@@ -66,6 +66,10 @@ def test_a_table_of_uint8_reaches_both_ends() -> None:
     assert values(table) == {"a": pytest.approx(1.28 / 127), "b": pytest.approx(2.55 / 127)}
 
 
+def test_an_own_file_may_be_json() -> None:
+    assert values(read('{"trtdsl-scales": 1, "scales": {"a": 0.25}}\n')[0]) == {"a": 0.25}
+
+
 WRONG = {
     "another version": ("trtdsl-scales: 2\nscales: {a: 1}\n", "scale-file", 1, "the file is of another version than 1"),
     "no mapping": ("'trtdsl-scales': 1\nscales: 3\n", "scale-file", 2, "the file has no `scales: {name: number}`"),
@@ -77,7 +81,19 @@ WRONG = {
     "a cache cut off": ("TRT-8601-EntropyCalibration2\na: 3c01\n", "scale-file", 2, "is not `name: 3c010a14`"),
     "a table with a zero": ("a 0.000000 0\n", "scale-value", 1, "and scales are positive"),
     "no table": ("a 0.1 0\nb x 0\n", "scale-file", 2, "is no row of a table of scales"),
-    "empty": ("", "scale-file", 1, "begins a file without any scales"),
+    "a cache that says a tensor twice": (
+        "TRT-8601-EntropyCalibration2\na: 3c010a14\na: 3c010a15\n",
+        "scale-file",
+        3,
+        "the scale of a is given twice",
+    ),
+    "a table that says a tensor twice": ("a 0.1 0\na 0.2 0\n", "scale-file", 2, "the scale of a is given twice"),
+    "a zero point that uint8 has not": ("a 0.1 0\nb 0.1 256\n", "scale-file", 2, "up to 255, not 256"),
+    "a zero point below 0": ("a 0.1 -5\n", "scale-file", 1, "up to 255, not -5"),
+    "a zero point of many digits": (f"a 0.1 {'9' * 5000}\n", "scale-file", 1, "is no row of a table of scales"),
+    "empty": ("", "scale-file", 1, "the file holds no scales"),
+    "an empty cache": ("TRT-8601-EntropyCalibration2\n", "scale-file", 1, "the file holds no scales"),
+    "no scales in a mapping": ("trtdsl-scales: 1\nscales: {}\n", "scale-file", 2, "the file holds no scales"),
     "something else": ("<html>\n", "scale-file", 1, "`<html>` is no row of a table of scales"),
 }
 

@@ -129,6 +129,13 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
         },
         'conv: "conv.weight_fake_quant.zero_point" is not zero, and weights are quantised around zero',
     ),
+    "a zero point that uint8 has not": (
+        {
+            "conv.activation_post_process.scale": np.ones(1, np.float32),
+            "conv.activation_post_process.zero_point": np.full(1, -5, np.int64),
+        },
+        'conv: "conv.activation_post_process.zero_point" is -5, and zero points are of uint8, or 0',
+    ),
     "too few for the weight": (
         {
             "conv._input_quantizer._amax": np.float32(1),

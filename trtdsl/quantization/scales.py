@@ -23,6 +23,7 @@ KEY = "trtdsl-scales"
 SMALLEST, LARGEST = 1e-10, 1e6
 """What a scale may be: beyond, fp16 holds no number of the tensor, or none but zero."""
 _KEYS = (KEY, "network", "wiring", "made", "scales")
+_HINT = "`trtdsl calibrate` writes a file with all that a network needs"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
@@ -56,11 +57,14 @@ def read_scales(source: SourceFile, diagnostics: Diagnostics) -> ScaleTable | No
     """
     if is_cache(source):
         found, is_foreign = read_cache(source, diagnostics), True
-    elif re.search(rf"^['\"]?{KEY}['\"]?\s*:", source.text, re.MULTILINE):
+    elif re.search(rf"^[\s{{]*['\"]?{KEY}['\"]?\s*:", source.text, re.MULTILINE):
         return _read_own(source, diagnostics)
     else:
         found, is_foreign = read_table(source, diagnostics), True
     if found is None:
+        return None
+    if not found:
+        diagnostics.error("scale-file", "the file holds no scales", Span(source, 1, 1, 1, 1), hint=_HINT)
         return None
     scales = {name: Scale(value, span) for name, value, span in found}
     return ScaleTable(source, _sensible(scales, diagnostics), is_foreign)
@@ -79,6 +83,9 @@ def _read_own(source: SourceFile, diagnostics: Diagnostics) -> ScaleTable | None
     if version is None or plain(version) != VERSION:
         place = document.span if version is None else version.span
         diagnostics.error("scale-file", f"the file is of another version than {VERSION}", place)
+        return None
+    if isinstance(entries, nodes.Mapping) and not entries.entries:
+        diagnostics.error("scale-file", "the file holds no scales", entries.span, hint=_HINT)
         return None
     if not isinstance(entries, nodes.Mapping):
         diagnostics.error("scale-file", "the file has no `scales: {name: number}`", (entries or document).span)

@@ -31,6 +31,10 @@ def settle_quantization(graph: Graph, quantization: FlatQuantization | None, dia
     """
     asked = {layer.name: layer.quantized for layer in graph.all_layers() if layer.quantized is not None}
     if not asked:
+        for use in quantization.files if quantization is not None else ():
+            if use.span is None:
+                message = f"{use.path} is not read: no layer is to multiply in int8 or fp8"
+                diagnostics.warning("quantization", message, hint="`precision: int8` or `--precision int8` asks for it")
         return replace(graph, scales={})
     scales = _known_scales(graph, quantization, diagnostics)
     diagnostics.end_stage()
@@ -173,7 +177,7 @@ class _Settling:
 
     def report(self, asked: Iterable[str]) -> None:
         """Tell of what stays in floats, which is an error where that is everything."""
-        span = self.quantization.span if self.quantization is not None else None
+        span = _place(self.quantization)
         if not self.quantized and not self.diagnostics.errors:
             layers = {layer.name: layer for layer in self.graph.all_layers()}
             first = layers[next(iter(asked))]
@@ -194,6 +198,13 @@ class _Settling:
         if self.unable:
             pairs = [f"{layer} ({reason})" for layer, reason in self.unable.items()]
             self.diagnostics.warning("quantization", f"{_stay(len(pairs))} floats: {_listed(pairs)}", span)
+
+
+def _place(quantization: FlatQuantization | None) -> Span | None:
+    """Where the file names scales, unless others were given instead of them."""
+    if quantization is None or any(use.span is None for use in quantization.files):
+        return None
+    return quantization.span
 
 
 def _stay(count: int) -> str:

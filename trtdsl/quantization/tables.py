@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from trtdsl.errors import Diagnostics
+from trtdsl.errors import Diagnostics, Note
 from trtdsl.source import SourceFile, Span
 from trtdsl.types import DataType
 
@@ -15,8 +15,9 @@ Found = list[tuple[str, float, Span]]
 
 _CACHE = re.compile(r"TRT-\d+-\w*Calibration\d*\s*")
 _CACHED = re.compile(r"(?P<name>.+): (?P<bits>[0-9a-fA-F]{8})\s*")
-_ROW = re.compile(r"(?P<name>\S.*?)[ \t]+(?P<scale>[^\s]+)[ \t]+(?P<zero>-?\d+)\s*")
+_ROW = re.compile(r"(?P<name>\S.*?)[ \t]+(?P<scale>[^\s]+)[ \t]+(?P<zero>-?\d{1,9})\s*")
 _LARGEST_BYTE = 255
+_KNOWN = "`trtdsl calibrate` writes files of scales; caches of TensorRT begin with `TRT-8601-EntropyCalibration2`"
 
 
 def is_cache(source: SourceFile) -> bool:
@@ -34,7 +35,7 @@ def read_cache(source: SourceFile, diagnostics: Diagnostics) -> Found | None:
             continue
         [value] = struct.unpack(">f", bytes.fromhex(match["bits"]))
         found.append((match["name"], value, _span(source, number, match.span("bits"))))
-    return found if is_whole else None
+    return found if is_whole and _names_once(found, diagnostics) else None
 
 
 def read_table(source: SourceFile, diagnostics: Diagnostics) -> Found | None:
@@ -42,7 +43,7 @@ def read_table(source: SourceFile, diagnostics: Diagnostics) -> Found | None:
 
     A zero point other than 0 tells that all rows are of uint8, whose numbers reach from there to 0 and 255.
     """
-    rows = []
+    rows, is_whole = [], True
     for number, line in _rows(source, start=1):
         match = _ROW.fullmatch(line)
         try:
@@ -54,8 +55,11 @@ def read_table(source: SourceFile, diagnostics: Diagnostics) -> Found | None:
             # Whatever this is, one line shows it.
             return None
         rows.append((match["name"], scale, int(match["zero"]), _span(source, number, match.span("scale"))))
-    if not rows:
-        _refuse(source, 1, "begins a file without any scales", diagnostics)
+        if not 0 <= int(match["zero"]) <= _LARGEST_BYTE:
+            message = f"a zero point is 0, or of uint8 and up to {_LARGEST_BYTE}, not {match['zero']}"
+            diagnostics.error("scale-file", message, _span(source, number, match.span("zero")))
+            is_whole = False
+    if not is_whole or not _names_once([(name, scale, span) for name, scale, _, span in rows], diagnostics):
         return None
     if not any(zero for _, _, zero, _ in rows):
         return [(name, scale, span) for name, scale, _, span in rows]
@@ -71,10 +75,21 @@ def _rows(source: SourceFile, start: int) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
+def _names_once(found: Found, diagnostics: Diagnostics) -> bool:
+    """Whether each tensor has one scale; others are reported."""
+    first: dict[str, Span] = {}
+    for name, _, span in found:
+        if name in first:
+            notes = [Note("first given here", first[name])]
+            diagnostics.error("scale-file", f"the scale of {name} is given twice", span, notes=notes)
+        first.setdefault(name, span)
+    return len(first) == len(found)
+
+
 def _refuse(source: SourceFile, number: int, what: str, diagnostics: Diagnostics) -> bool:
     line = source.lines[number - 1]
     shown = line if len(line) <= 60 else f"{line[:57]}..."
-    diagnostics.error("scale-file", f"`{shown}` {what}", _span(source, number, (0, len(line))))
+    diagnostics.error("scale-file", f"`{shown}` {what}", _span(source, number, (0, len(line))), hint=_KNOWN)
     return False
 
 

@@ -78,6 +78,8 @@ def _affine(find: Find) -> float | None:
         raise TrainedError(f'"{scale.key}" has {values.size} elements, and tensors have one scale')
     if zeros[0] == 0:
         return float(values[0])
+    if zero is not None and not 0 < zeros[0] <= _LARGEST_BYTE:
+        raise TrainedError(f'"{zero.key}" is {zeros[0]:g}, and zero points are of uint8, or 0')
     return float(values[0]) * max(float(zeros[0]), _LARGEST_BYTE - float(zeros[0])) / DataType.INT8.reach
 
 
