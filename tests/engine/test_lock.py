@@ -43,7 +43,7 @@ def test_the_engine_need_not_be_there(project: Project) -> None:
 
 
 def test_without_a_manifest_there_is_nothing_to_be_locked_to(project: Project) -> None:
-    with pytest.raises(EngineFileError, match="has no manifest"):
+    with pytest.raises(EngineFileError, match=r"a locked build comes to what .* says, and there is no such file"):
         project.build(locked=True)
 
 

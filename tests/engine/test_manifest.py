@@ -202,6 +202,34 @@ def test_a_damaged_manifest_is_refused(content: bytes, tmp_path: Path) -> None:
     assert error.value.diagnostics[0].code == "manifest-damaged"
 
 
+# Each: a part of a manifest, and what is no such part.
+INNER = {
+    "weights": ("built_from", "weights", [3]),
+    "plugins": ("built_from", "plugins", [{"library": "x.so"}]),
+    "sizes": ("built_from", "dims", {"N": 3}),
+    "a GPU": ("built_from", "gpu", 3),
+    "inputs": ("inputs", "x", None),
+    "shapes": ("outputs", "y", {"dtype": "fp32", "shape": [1, "N"]}),
+    "counts": ("precision", "layers", {"fp32": "all"}),
+    "what differs": ("precision", "differs", {"a": "fp16"}),
+    "implementations": ("implementations", "a", 3),
+    "a commit": ("source", "git", {"commit": 3}),
+    "given params": ("given", "parameters", 3),
+    "given weights": ("given", "weights", [3]),
+    "something else given": ("given", "colour", "red"),
+}
+
+
+@pytest.mark.parametrize(("section", "part", "wrong"), INNER.values(), ids=INNER)
+def test_parts_of_another_form_are_refused(section: str, part: str, wrong: object, project: Project) -> None:
+    engine = project.build()
+    manifest = json.loads(engine.manifest_path.read_text())
+    manifest[section][part] = wrong
+    engine.manifest_path.write_text(json.dumps(manifest))
+    with pytest.raises(EngineFileError, match="is not a manifest of format 2"):
+        manifests.read(engine.path)
+
+
 def test_every_part_of_the_layout_is_looked_for(project: Project) -> None:
     engine = project.build()
     path = engine.manifest_path
@@ -215,8 +243,11 @@ def test_every_part_of_the_layout_is_looked_for(project: Project) -> None:
 
 
 def test_a_missing_manifest_and_a_missing_engine_are_refused(tmp_path: Path, project: Project) -> None:
-    with pytest.raises(EngineFileError, match="has no manifest"):
+    with pytest.raises(EngineFileError, match="there is no engine"):
         manifests.read(tmp_path / "none.engine")
+    (tmp_path / "alone.engine").write_bytes(b"an engine")
+    with pytest.raises(EngineFileError, match="has no manifest"):
+        manifests.read(tmp_path / "alone.engine")
     engine = project.build()
     engine.path.write_bytes(b"something else")
     with pytest.raises(EngineFileError, match="is not the engine its manifest speaks of"):

@@ -101,7 +101,7 @@ def test_a_released_engine_says_so(load: Load) -> None:
 
 
 def test_a_file_that_is_not_there(load: Load, tmp_path: Path) -> None:
-    with pytest.raises(EngineFileError, match="has no manifest"):
+    with pytest.raises(EngineFileError, match="there is no engine"):
         load(tmp_path / "none.engine")
 
 

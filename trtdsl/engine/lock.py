@@ -11,7 +11,7 @@ from trtdsl.engine.builder import Built, Tactics
 from trtdsl.engine.differences import Difference, differences, tactic_differences
 from trtdsl.engine.files import sha256
 from trtdsl.engine.manifest import Ingredients, Outcome, Request
-from trtdsl.errors import BuildError, Diagnostic, reason_of
+from trtdsl.errors import BuildError, Diagnostic, EngineFileError, reason_of
 from trtdsl.graph import Graph
 from trtdsl.source import Span
 
@@ -23,6 +23,10 @@ class Lock:
         """Read the manifest. Raises EngineFileError without one."""
         self.engine = engine
         self.path = manifests.manifest_path(engine)
+        if not self.path.exists():
+            message = f"a locked build comes to what {self.path} says, and there is no such file"
+            hint = "an unlocked build makes one; keep it, and the timing cache beside it"
+            raise EngineFileError.of("manifest-missing", message, hint=hint)
         self.manifest = manifests.read(engine)
 
     def check_ingredients(self, made_of: Ingredients, request: Request) -> None:

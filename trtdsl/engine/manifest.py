@@ -211,6 +211,8 @@ def read(engine: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if not engine.exists():
+            raise EngineFileError.of("engine-missing", f"there is no engine {engine}") from None
         raise EngineFileError.of(
             "manifest-missing",
             f"{engine} has no manifest: there is no {path.name} beside it",
@@ -244,48 +246,83 @@ def _from_first(manifest: dict[str, Any]) -> dict[str, Any]:
     return {**later, **manifest, "format": FORMAT, "precision": {**unknown, **manifest["precision"]}, "source": source}
 
 
-_LAYOUT: Mapping[str, Any] = {
+@dataclass(frozen=True)
+class _Some:
+    """A mapping that has no keys but these, and need not have them."""
+
+    keys: Mapping[str, Any]
+
+
+_GIVEN: Mapping[str, Any] = {
+    "parameters": dict,
+    "dims": dict,
+    "weights": [str],
+    "random_weights": bool,
+    "precision": str,
+    "scales": str,
+    "impl": str,
+    "plugins": [str],
+    "options": dict,
+    "target": object,
+}
+_TENSORS = {str: {"dtype": str, "shape": [str]}}
+_LAYOUT: Mapping[Any, Any] = {
     "name": str,
     "recipe": str,
     "key": str,
     "engine": {"file": str, "sha256": str, "bytes": int},
-    "source": {"file": str, "path": str, "git": object},
-    "given": object,
+    "source": {"file": str, "path": str, "git": (None, {"commit": str, "modified": bool})},
+    "given": (None, _Some(_GIVEN)),
     "built_from": {
         "spec": str,
-        "weights": list,
-        "plugins": list,
+        "weights": [{"file": str, "weights": int, "sha256": str}],
+        "plugins": [{"library": (None, str), "sha256": (None, str), "plugins": [{"name": str, "version": str}]}],
         "runtime": str,
-        "gpu": object,
+        "gpu": (None, str),
         "options": dict,
-        "dims": dict,
+        "dims": {str: [int]},
         "trtdsl": {"version": str, "code": str},
     },
-    "inputs": dict,
-    "outputs": dict,
+    "inputs": _TENSORS,
+    "outputs": _TENSORS,
     "precision": {
-        "layers": dict,
-        "others": dict,
+        "layers": {str: int},
+        "others": {str: str},
         "verified": bool,
-        "why": object,
-        "found": dict,
-        "differs": dict,
-        "unverified": dict,
-        "unquantized": dict,
+        "why": (None, str),
+        "found": {str: int},
+        "differs": {str: {"asked": str, "found": str, "why": str}},
+        "unverified": {str: [str]},
+        "unquantized": {str: str},
     },
-    "implementations": dict,
-    "libraries": list,
-    "timing_cache": object,
-    "tactics": dict,
-    "network": list,
+    "implementations": {str: {"plugin": (None, str)}},
+    "libraries": [str],
+    "timing_cache": (None, {"file": str, "sha256": str}),
+    "tactics": {str: str},
+    "network": [str],
 }
-"""What has to be in a manifest for others to read it without a second look."""
+"""What has to be in a manifest for others to read it without a second look.
+
+A tuple is one of several, a list has any number of one, and so has a mapping with the key `str`.
+"""
 
 
 def _fits(value: object, layout: Any) -> bool:
-    if isinstance(layout, type):
-        return isinstance(value, layout)
-    return isinstance(value, dict) and all(key in value and _fits(value[key], inner) for key, inner in layout.items())
+    if layout is None or isinstance(layout, type):
+        return value is None if layout is None else isinstance(value, layout)
+    if isinstance(layout, _Some):
+        return isinstance(value, dict) and all(
+            key in layout.keys and _fits(item, layout.keys[key]) for key, item in value.items()
+        )
+    if isinstance(layout, tuple):
+        return any(_fits(value, one) for one in layout)
+    if isinstance(layout, list):
+        return isinstance(value, list) and all(_fits(item, layout[0]) for item in value)
+    if not isinstance(value, dict):
+        return False
+    if str in layout:
+        return all(_fits(item, layout[str]) for item in value.values())
+    return all(key in value and _fits(value[key], inner) for key, inner in layout.items())
 
 
 def verify(engine: Path, manifest: Mapping[str, Any]) -> None:
