@@ -128,6 +128,7 @@ WRONG = {
         "conv has no parameter `channel`",
         "`channels`",
     ),
+    "inputs by another name": ("layers: [{op: add, «inputs»: [x, x]}]", "add has no parameter `inputs`", "in: [x, y]"),
     "one of its own": ("layers: [{op: relu, «zzz»: 2}]", "relu has no parameter `zzz`", "its parameters are slope"),
     "missing": ("layers: [{op: «conv»}]", "conv needs `channels`, integer, at least 1", None),
     "missing in a word": ("layers: [«conv»]", "conv needs `channels`", None),

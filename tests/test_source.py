@@ -10,6 +10,8 @@ from trtdsl.source import SourceFile, Span
 
 FILE = SourceFile("net.yaml", "op: conv\n\tname:\tx\r\nwide: é→x\nlast")
 
+LONG = SourceFile("long.yaml", "x" * 1000 + "\n" + "x" * 500 + "name" + "x" * 496)
+
 
 def test_a_place_reads_as_editors_write_it() -> None:
     assert str(Span(FILE, 2, 7, 2, 8)) == "net.yaml:2:7"
@@ -22,6 +24,11 @@ SNIPPETS = {
     "nothing is still shown": (Span(FILE, 4, 2, 4, 2), "4 | last\n  |  ^"),
     "to the end of the first line": (Span(FILE, 1, 5, 3, 2), "1 | op: conv\n  |     ^^^^"),
     "an end beyond the line": (Span(FILE, 1, 5, 1, 99), "1 | op: conv\n  |     ^^^^"),
+    "a long line": (Span(LONG, 1, 1, 1, 4), f"1 | {'x' * 200}…\n  | ^^^"),
+    "the middle of a long line": (Span(LONG, 2, 501, 2, 505), f"2 | …{'x' * 99}name{'x' * 97}…\n  | {' ' * 100}^^^^"),
+    "the end of a long line": (Span(LONG, 1, 1000, 1, 1001), f"1 | …{'x' * 200}\n  | {' ' * 200}^"),
+    "what a terminal would obey": (Span(SourceFile("x", "a\x1b[2Jb"), 1, 6, 1, 7), "1 | a\ufffd[2Jb\n  |      ^"),
+    "line ends of YAML": (Span(SourceFile("x", "a\x85b\u2028c\rd\r\ne"), 5, 1, 5, 2), "5 | e\n  | ^"),
     "no such line": (Span(FILE, 9, 1, 9, 2), ""),
 }
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""What ends a line for YAML, which counts lines by it."""
+_WIDEST = 200
+"""Columns of a line that are shown."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would obey instead of showing it."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +29,8 @@ class SourceFile:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines without their ends; only line feeds count, as in YAML marks."""
-        return [line.rstrip("\r") for line in self.text.split("\n")]
+        """The lines without their ends, counted as in YAML marks."""
+        return LINE_END.split(self.text)
 
     @property
     def directory(self) -> Path:
@@ -56,14 +64,23 @@ class Span:
         return Span(self.file, self.line, start, self.line, min(start + max(length, 1), self.end_column))
 
     def snippet(self) -> str:
-        """The first line of the span with carets under it; empty when the file has no such line."""
+        """The first line of the span with carets under it, of a long one the part around it.
+
+        Empty when the file has no such line.
+        """
         if not 1 <= self.line <= len(self.file.lines):
             return ""
-        text = self.file.lines[self.line - 1]
+        text = _CONTROL.sub("\ufffd", self.file.lines[self.line - 1])
         end = self.end_column if self.end_line == self.line else len(text) + 1
+        column = self.column
+        if len(text) > _WIDEST:
+            before = min(max(0, column - _WIDEST // 2), len(text) - _WIDEST)
+            text = ("…" if before else "") + text[before : before + _WIDEST] + "…" * (before + _WIDEST < len(text))
+            shift = before - 1 if before else 0
+            column, end = column - shift, end - shift
         # Tabs stay tabs in the caret line, so that both lines align however wide the terminal draws them.
-        lead = "".join("\t" if character == "\t" else " " for character in text[: self.column - 1])
-        carets = "^" * max(1, min(end, len(text) + 1) - self.column)
+        lead = "".join("\t" if character == "\t" else " " for character in text[: column - 1])
+        carets = "^" * max(1, min(end, len(text) + 1) - column)
         number = str(self.line)
         return f"{number} | {text}\n{' ' * len(number)} | {lead}{carets}"
 

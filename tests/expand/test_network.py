@@ -194,6 +194,13 @@ def test_outputs(section: str, expected: list[tuple[str, str, DataType | None]])
     assert [(output.name, output.tensor, output.dtype) for output in flat.outputs] == expected
 
 
+def test_outputs_that_are_not_named_stand_where_their_layer_does() -> None:
+    flat = expanded("layers:\n  - relu\n  - {op: top, name: t}")
+    last = flat.layers[-1].origin.span
+    assert [output.span.file_and_line for output in flat.outputs] == [last.file_and_line] * 2
+    assert last.line > flat.layers[0].origin.span.line
+
+
 def test_all_outputs_of_the_last_layer() -> None:
     flat = expanded("layers: [{op: top, name: t}]")
     assert [output.tensor for output in flat.outputs] == ["t:values", "t:indices"]

@@ -24,7 +24,7 @@ _IMPLEMENTATIONS = {name: name for name in ("native", "auto")}
 def read_outputs(node: Node | None, scope: Scope, references: References, span: Span) -> tuple[FlatOutput, ...]:
     """The outputs of the network; those of the last layer when the document names none."""
     if node is None:
-        return _last(scope, span, references.evaluator)
+        return _last(scope, span, references)
     outputs: dict[str, FlatOutput] = {}
     for name, place, entry in _entries(references.evaluator, scope, node):
         if name in outputs:
@@ -43,11 +43,16 @@ def read_outputs(node: Node | None, scope: Scope, references: References, span: 
     return tuple(outputs.values())
 
 
-def _last(scope: Scope, span: Span, evaluator: Evaluator) -> tuple[FlatOutput, ...]:
+def _last(scope: Scope, span: Span, references: References) -> tuple[FlatOutput, ...]:
+    """What the last layer gives, at its place."""
     if scope.previous is None:
-        evaluator.error(scope, "value", "the network has no layers, so it has no output", span)
+        references.evaluator.error(scope, "value", "the network has no layers, so it has no output", span)
         return ()
-    return tuple(FlatOutput(tensor, tensor, None, span) for tensor in scope.previous.ports.values())
+    places = references.names.places
+    return tuple(
+        FlatOutput(tensor, tensor, None, places.get(tensor.partition(":")[0], span))
+        for tensor in scope.previous.ports.values()
+    )
 
 
 def _entries(evaluator: Evaluator, scope: Scope, node: Node) -> Iterator[tuple[str, Span, Node]]:

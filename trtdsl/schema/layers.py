@@ -18,6 +18,8 @@ from trtdsl.schema.document import Catalogue, op_keys, op_required, sequence_key
 from trtdsl.schema.values import ValueChecker, about, place
 from trtdsl.source import Span
 
+_MEANT_FOR_IN = frozenset({"from", "input", "inputs", "bottom", "src"})
+"""What other languages call `in`."""
 _NEEDLESS = {
     **dict.fromkeys(("in_channels", "in_features", "num_features", "num_channels"), "it follows from the input"),
     **dict.fromkeys(("inplace", "momentum", "track_running_stats"), "an engine has no use for it"),
@@ -123,6 +125,8 @@ class LayerCheck:
     def _report_unknown(self, kind: str, keys: Mapping[str, Schema], key: Key, missing: list[str]) -> None:
         own = [name for name in keys if name not in LAYER_KEYS]
         hint = suggest(key.value, [name for name in keys if name != "op"])
+        if hint is None and key.value in _MEANT_FOR_IN:
+            hint = "`in` says what a layer reads: `in: x`, or `in: [x, y]`"
         if kind in self.kinds.catalogue and key.value in _NEEDLESS:
             hint = f"leave it out: {_NEEDLESS[key.value]}"
         if "$(" in key.value or key.value.endswith(")"):
