@@ -30,6 +30,18 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
 
 
+def factors(text: str) -> tuple[float, ...]:
+    if 0 in (found := numbers(text)):
+        raise ValueError(text)
+    return found
+
+
+def count(text: str) -> int:
+    if (found := int(text)) < 1:
+        raise ValueError(text)
+    return found
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Classify a photograph.")
     parser.add_argument("image", type=Path)
@@ -38,11 +50,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--random-weights", action="store_true", help="made-up weights, to see what it costs")
     # What suits the default network: dark ink on white paper, from 0 (paper) to 1 (ink).
     parser.add_argument("--mean", type=numbers, default=(255.0,), help="one number, or one for each channel")
-    parser.add_argument("--scale", type=numbers, default=(-1 / 255,), help="one number, or one for each channel")
+    parser.add_argument("--scale", type=factors, default=(-1 / 255,), help="one number, or one for each channel")
     parser.add_argument("--resize", choices=["stretch", "crop", "pad"], default="stretch")
     parser.add_argument("--order", choices=["rgb", "bgr"], default="rgb")
-    parser.add_argument("--loops", type=int, default=10, help="runs to time (default: 10)")
-    parser.add_argument("--top", type=int, default=5, help="classes to show (default: 5)")
+    parser.add_argument("--loops", type=count, default=10, help="runs to time (default: 10)")
+    parser.add_argument("--top", type=count, default=5, help="classes to show (default: 5)")
     parser.add_argument("--labels", type=Path, help="a file with the name of a class in each line")
     parser.add_argument("--cpu", action="store_true", help="run in fp32 on a CPU, by ONNX Runtime")
     return parser.parse_args()
@@ -50,8 +62,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    with Image.open(given.image) as image:
-        print(f"{given.image}: {image.width} x {image.height} pixels")
+    try:
+        names = given.labels.read_text(encoding="utf-8").splitlines() if given.labels else []
+        with Image.open(given.image) as image:
+            print(f"{given.image}: {image.width} x {image.height} pixels")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"error: {error}") from None
     # `Pictures` takes the mean off what is scaled already: (pixel - mean) * scale = (pixel - mean) / (1 / scale).
     pictures = Pictures(1.0, given.mean, tuple(1 / scale for scale in given.scale), None, given.resize, given.order)
     try:
@@ -61,7 +77,6 @@ def main() -> None:
         raise SystemExit("\n".join(diagnostic.render() for diagnostic in error.diagnostics)) from None
     average, least, most = 1e3 * sum(times) / len(times), 1e3 * min(times), 1e3 * max(times)
     print(f"{len(times)} loops of {what}: {average:.3f} ms on average, {least:.3f} to {most:.3f} ms")
-    names = given.labels.read_text(encoding="utf-8").splitlines() if given.labels else []
     shares = softmax(scores.reshape(-1).astype(np.float64))
     for place, index in enumerate(np.argsort(-shares, kind="stable")[: given.top], 1):
         name = names[index] if index < len(names) else f"class {index}"

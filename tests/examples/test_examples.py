@@ -75,6 +75,23 @@ def test_classify_says_where_there_is_no_gpu(tmp_path: Path) -> None:
     assert "error[gpu-missing]: an engine needs a GPU to run" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["none.png"], "No such file or directory: 'none.png'"),
+        (["x.png", "--labels", "none.txt"], "No such file or directory: 'none.txt'"),
+        (["x.png", "--scale", "0"], "argument --scale: invalid"),
+        (["x.png", "--loops", "0"], "argument --loops: invalid"),
+    ],
+    ids=["no image", "no labels", "a scale of nothing", "no loops"],
+)
+def test_classify_refuses(options: list[str], message: str) -> None:
+    done = subprocess.run([sys.executable, EXAMPLES / "classify.py", *options], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_custom_block() -> None:
     network = trtdsl.load(EXAMPLES / "custom_block.yaml", random_weights=True, parameters={"blocks": 2})
     names = [layer.name for layer in network.graph.layers]
