@@ -179,6 +179,41 @@ def test_a_cast_that_is_left_out_is_no_difference(kernels: list[Any], unknown: l
     assert found.as_dict()["unverified"].get(why, []) == unknown
 
 
+QUANTIZED = """\
+trtdsl: 1
+inputs: {x: [1, 8, 8, 8]}
+precision: {default: int8, fallback: fp16}
+quantization: {tensors: {x: 0.1, act: 0.1}}
+layers:
+  - {op: conv, name: first, out_channels: 8, kernel_size: 3}
+  - instance_norm
+  - {op: relu, name: act}
+  - {op: conv, name: last, out_channels: 8, kernel_size: 3}
+"""
+
+
+READ_AS_FLOATS = "  - {op: softmax, in: act, dim: 1, precision: fp16}\n"
+
+
+@pytest.mark.parametrize(("more", "differs"), [("", []), (READ_AS_FLOATS, ["act"])], ids=["only", "read as floats too"])
+def test_what_is_only_quantised_may_be_wider_before(more: str, differs: list[str], tmp_path: Path) -> None:
+    """As an H200 showed it of the CycleGAN generator: a Myelin node gives fp32 to what becomes int8."""
+    path = tmp_path / "net.yaml"
+    path.write_text(QUANTIZED + more)
+    node = "{ForeignNode[instance_norm/constant...act]}"
+    inspection = parse(
+        engine(
+            layer("x/int8", "Reformat", {"x": "fp32"}, {"x/int8": "int8"}),
+            layer("first", "CaskConvolution", {"x/int8": "int8"}, {"first": "fp16"}, weights="int8"),
+            layer(node, "Myelin", {"first": "fp16"}, {"act": "fp32"}),
+            layer("act/int8", "Reformat", {"act": "fp32"}, {"act/int8": "int8"}),
+            layer("last", "CaskConvolution", {"act/int8": "int8"}, {"last": "fp16"}, weights="int8"),
+        )
+    )
+    found = verify_precision(trtdsl.load(path, random_weights=True).typed, inspection)
+    assert list(found.as_dict()["differs"]) == differs
+
+
 def test_a_cast_to_fp32_that_is_left_out_is_one(tmp_path: Path) -> None:
     layers = CHAIN.replace("name: act", "name: act, precision: fp32")
     conv = layer("conv + bn", "CaskConvolution", {"x/fp16": "fp16"}, {"bn": "fp16"}, weights="fp16")

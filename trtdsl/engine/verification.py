@@ -254,13 +254,21 @@ class _Evidence:
 
 
 def _types_beside_casts(graph: Graph) -> defaultdict[str, set[DataType]]:
-    """The types on the other side of the casts that make or read a tensor."""
+    """The types on the other side of the casts that make or read a tensor; of one that is only quantised, fp32.
+
+    What is quantised is rounded by that, and need not be before.
+    """
     found: defaultdict[str, set[DataType]] = defaultdict(set)
+    quantized, kept = set[str](), {output.tensor for output in graph.outputs}
     for layer in graph.all_layers():
         if layer.op.kind == "cast" and layer.inputs[0] is not None:
             source, target = layer.inputs[0], layer.outputs[0]
             found[source].add(graph.types[target].dtype)
             found[target].add(graph.types[source].dtype)
+        read = quantized if layer.op.kind == "quantize" else kept
+        read.update(name for name in layer.inputs if name is not None)
+    for name in quantized - kept:
+        found[name].add(DataType.FP32)
     return found
 
 
