@@ -87,23 +87,23 @@ def test_a_network(case: str, gpu: Any, tmp_path: Path) -> None:
 FUNCTIONS = ("relu", "relu6", "silu", "tanh", "sigmoid", "hard_swish", "leaky_relu", "elu", "gelu", "mish", "softplus")
 FUNCTIONS += ("hard_sigmoid", "exp", "prelu", "neg", "sqrt", "celu", "selu")
 SHAPES = {
-    "floats come out": ("", "", ""),
-    "int8 comes out": ("", ", f: 0.03", "  - {op: conv, name: last, out_channels: 64, kernel_size: 3}\n"),
-    "behind a large one in fp16": (", kernel_size: 7, precision: fp16", "", ""),
+    "floats come out": ("", 3, "", ""),
+    "int8 comes out": ("", 3, ", f: 0.03", "  - {op: conv, name: last, out_channels: 64, kernel_size: 3}\n"),
+    "behind a large one in fp16": (", layers: {before: fp16}", 7, "", ""),
 }
-"""What the convolution before a function has, the function's scale, and what follows."""
+"""What layers ask for, the window of the convolution before a function, the function's scale, and what follows."""
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_functions_behind_convolutions(function: str, gpu: Any, tmp_path: Path) -> None:
     """8.6.1 has kernels in int8 with few of them; each network builds all the same, and to the types asked for."""
     path = tmp_path / "net.yaml"
-    for kind, scale, after in SHAPES.values():
+    for layers, window, scale, after in SHAPES.values():
         path.write_text(
-            "trtdsl: 1\ninputs: {x: [1, 64, 32, 32]}\nprecision: {default: int8, fallback: fp16}\n"
+            f"trtdsl: 1\ninputs: {{x: [1, 64, 32, 32]}}\nprecision: {{default: int8, fallback: fp16{layers}}}\n"
             f"quantization: {{tensors: {{x: 0.03, r: 0.03{scale}}}}}\nlayers:\n"
             "  - {op: conv, name: first, out_channels: 64, kernel_size: 3}\n  - {op: relu, name: r}\n"
-            f"  - {{op: conv, name: before, out_channels: 64{kind or ', kernel_size: 3'}}}\n"
+            f"  - {{op: conv, name: before, out_channels: 64, kernel_size: {window}}}\n"
             f"  - {{op: {function}, name: f}}\n{after}"
         )
         network = trtdsl.load(path, random_weights=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import trtdsl
 from tests.quantization.nets import load
 from trtdsl.errors import BuildError, Diagnostics
 from trtdsl.targets.runtime import describe_runtime
@@ -157,39 +158,52 @@ def test_functions_in_kernels_of_8_6(case: str, tmp_path: Path) -> None:
         assert "a (TensorRT 8" in warning.message
 
 
-LARGE = BEHIND % (
-    "fp16",
-    "",
-    "  - relu\n"
-    "  - {op: conv, name: large, out_channels: 8, kernel_size: %s, padding: same, precision: %s}\n"
-    "  - {%s, name: f}",
-)
-WIDE: dict[str, tuple[tuple[object, str, str], bool]] = {
-    "seven": ((7, "fp16", "op: tanh"), True),
-    "seven along an axis": (([1, 7], "fp16", "op: sigmoid"), True),
-    "five": ((5, "fp16", "op: tanh"), False),
-    "all in fp32": ((7, "fp32", "op: tanh"), False),
-    "what has kernels": ((7, "fp16", "op: relu"), False),
-    "a layer's own word": ((7, "fp16", "op: tanh, precision: fp16"), False),
+LARGE = """
+inputs: {x: [1, 8, 16, 16]}
+precision: {default: int8, fallback: fp16, layers: {large: %s}}
+quantization: {tensors: {x: 0.1}}
+layers:
+  - {op: conv, name: a, out_channels: 8, kernel_size: 1}
+  - relu
+  - {op: conv, name: large, out_channels: 8, kernel_size: %s, padding: same}
+  - {%s, name: f}
+"""
+WIDE: dict[str, tuple[tuple[str, object, str], tuple[str, str]]] = {
+    "seven": (("fp16", 7, "op: tanh"), ("fp32", "fp32")),
+    "seven along an axis": (("fp16", [1, 7], "op: sigmoid"), ("fp32", "fp32")),
+    "five": (("fp16", 5, "op: tanh"), ("fp16", "fp16")),
+    "in fp32 as it is": (("fp32", 7, "op: tanh"), ("fp32", "fp16")),
+    "what has kernels": (("fp16", 7, "op: relu"), ("fp16", "fp16")),
+    "the function's own word": (("fp16", 7, "op: tanh, precision: fp16"), ("fp32", "fp16")),
 }
+
+
+def precisions(network: trtdsl.Network, runtime: str, diagnostics: Diagnostics | None = None) -> tuple[str, ...]:
+    layers = network.for_runtime(describe_runtime(runtime), diagnostics).layers
+    return tuple(str(layer.precision) for layer in layers if layer.name in ("large", "f"))
 
 
 @pytest.mark.parametrize("case", WIDE)
 def test_functions_behind_large_convolutions_in_8_6(case: str, tmp_path: Path) -> None:
-    given, is_wide = WIDE[case]
+    given, expected = WIDE[case]
     network = load(tmp_path, LARGE % given)
     diagnostics = Diagnostics()
-    graph = network.for_runtime(describe_runtime("tensorrt-8.6"), diagnostics)
-    precisions = {layer.name: str(layer.precision) for layer in graph.layers}
-    assert precisions["f"] == ("fp32" if is_wide else "fp16")
-    told = [warning.message for warning in diagnostics.warnings if warning.message.startswith("f computes in fp32")]
-    assert len(told) == int(is_wide)
-    elsewhere = network.for_runtime(describe_runtime("rtx"))
-    assert [str(layer.precision) for layer in elsewhere.layers if layer.name == "f"] != ["fp32"] or not is_wide
+    assert precisions(network, "tensorrt-8.6", diagnostics) == expected
+    told = [warning.message for warning in diagnostics.warnings if warning.message.startswith("large and f compute in")]
+    assert len(told) == int(given[0] == "fp16" and expected[0] == "fp32")
+    assert precisions(network, "rtx") == (given[0], "fp16")
+
+
+def test_a_large_convolution_that_was_asked_itself(tmp_path: Path) -> None:
+    text = (LARGE % ("fp16", 7, "op: tanh")).replace("padding: same", "padding: same, precision: fp16")
+    with pytest.raises(BuildError, match="large: beside int8 TensorRT 8") as error:
+        load(tmp_path, text).for_runtime(describe_runtime("tensorrt-8.6"))
+    [found] = error.value.diagnostics
+    assert found.span is not None
+    assert (found.code, found.span.line, found.hint) == ("quantization", 9, "`precision: fp32` on this layer")
 
 
 def test_without_int8_nothing_is_wide(tmp_path: Path) -> None:
-    text = (LARGE % (7, "fp16", "op: tanh")).replace("{default: int8, fallback: fp16}", "fp16")
+    text = (LARGE % ("fp16", 7, "op: tanh")).replace("default: int8, fallback: fp16", "default: fp16")
     network = load(tmp_path, text.replace("quantization: {tensors: {x: 0.1}}\n", ""))
-    graph = network.for_runtime(describe_runtime("tensorrt-8.6"))
-    assert [str(layer.precision) for layer in graph.layers if layer.name == "f"] == ["fp16"]
+    assert precisions(network, "tensorrt-8.6") == ("fp16", "fp16")

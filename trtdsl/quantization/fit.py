@@ -27,7 +27,7 @@ def without_missing_kernels(graph: Graph, runtime: str, diagnostics: Diagnostics
 
     They are deconvolutions, convolutions of few channels that hand on floats, and layers that hand on fp16 through a
     function that TensorRT computes in their kernels. `diagnostics` are told which. Raises BuildError for those that
-    were asked for themselves, and if no other is quantised.
+    were asked for themselves, and where nothing else is quantised.
     """
     fitting, reasons = graph, dict[str, str]()
     # What no longer reads int8 may leave the one before without a kernel.
@@ -36,7 +36,7 @@ def without_missing_kernels(graph: Graph, runtime: str, diagnostics: Diagnostics
         fitting = _in_floats(fitting, found)
     layers = [layer for layer in graph.layers if layer.name in reasons]
     if asked := [layer for layer in layers if layer.explicit]:
-        raise BuildError([_refusal(layer, reasons[layer.name]) for layer in asked])
+        raise BuildError([_refusal(layer, reasons[layer.name], DataType.FP16) for layer in asked])
     if reasons:
         listed = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
         if all(layer.quantized is None for layer in fitting.layers):
@@ -46,33 +46,40 @@ def without_missing_kernels(graph: Graph, runtime: str, diagnostics: Diagnostics
         if diagnostics is not None:
             stay = "1 layer stays" if len(layers) == 1 else f"{len(layers)} layers stay"
             diagnostics.warning("quantization", f"{stay} in floats: {listed}", layers[0].origin.span)
-    return _with_separate_functions(fitting, runtime, diagnostics)
+    return _with_wide_windows(fitting, runtime, diagnostics)
 
 
-def _with_separate_functions(graph: Graph, runtime: str, diagnostics: Diagnostics | None) -> Graph:
-    """The graph in which functions behind large convolutions in fp16 are computed in fp32, beside int8.
+def _with_wide_windows(graph: Graph, runtime: str, diagnostics: Diagnostics | None) -> Graph:
+    """The graph in which large convolutions with a function behind them are in fp32 instead of fp16, beside int8.
 
-    TensorRT means to compute them in the convolution's kernel, and has none. In fp32 they are layers of their own.
+    TensorRT means to compute the function in the convolution's kernel, for which in fp16 it has none. In fp32 it is a
+    layer of its own. Raises BuildError for convolutions that were asked for fp16 themselves.
     """
     if all(layer.quantized is None for layer in graph.layers):
         return graph
     wiring = Wiring(graph)
-    found = {
-        function.name: function
+    pairs = [
+        (layer, function)
         for layer in graph.layers
         if isinstance(layer.op, Conv) and layer.quantized is None and layer.precision is DataType.FP16
         if max(layer.weights["weight"].settled_shape[2:]) > _LARGE
-        if (function := _function_behind(layer, wiring)) is not None and not function.explicit
-    }
-    if diagnostics is not None:
-        for name, function in found.items():
-            message = f"{name} computes in fp32: beside int8 {runtime} has no kernel with it in so large a convolution"
-            diagnostics.warning("quantization", message, function.origin.span)
+        if (function := _function_behind(layer, wiring)) is not None
+    ]
+    reason = f"beside int8 {runtime} has no fp16 kernel of so large a window with"
+    if asked := [(layer, function) for layer, function in pairs if layer.explicit]:
+        raise BuildError(
+            [_refusal(layer, f"{reason} {function.op.title} in it", DataType.FP32) for layer, function in asked]
+        )
+    for layer, function in pairs:
+        message = f"{layer.name} and {function.name} compute in fp32: {reason} {function.op.title} in it"
+        if diagnostics is not None:
+            diagnostics.warning("quantization", message, layer.origin.span)
+    wide = {layer.name for pair in pairs for layer in pair if not layer.explicit}
     layers = (
-        replace(layer, precision=DataType.FP32, explicit=True) if layer.name in found else layer
+        replace(layer, precision=DataType.FP32, explicit=True) if layer.name in wide else layer
         for layer in graph.layers
     )
-    return replace(graph, layers=tuple(layers)) if found else graph
+    return replace(graph, layers=tuple(layers)) if wide else graph
 
 
 def _missing(graph: Graph, runtime: str) -> list[tuple[str, str]]:
@@ -133,7 +140,7 @@ def _in_floats(graph: Graph, reasons: Mapping[str, str]) -> Graph:
     return replace(graph, layers=fitting, unquantized={**graph.unquantized, **reasons})
 
 
-def _refusal(layer: Layer, reason: str) -> Diagnostic:
-    hint = "`precision: fp16` on this layer"
+def _refusal(layer: Layer, reason: str, possible: DataType) -> Diagnostic:
+    hint = f"`precision: {possible}` on this layer"
     message = f"{layer.name}: {reason}"
     return Diagnostic("quantization", message, layer.span("precision"), hint, used_at(layer.origin))
