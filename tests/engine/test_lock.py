@@ -202,11 +202,20 @@ def test_a_timing_cache_that_is_not_the_locks(
         project.build(locked=True)
 
 
-def test_a_lock_without_tactics_holds_nothing(project: Project, measuring: Measuring) -> None:
+def test_an_engine_of_myelin_nodes_has_no_tactics_to_hold(project: Project, measuring: Measuring) -> None:
     measuring.tactics = {}
     first = project.build()
     first.path.unlink()
-    with pytest.raises(BuildError, match="no tactics to hold the build to"):
+    assert project.build(locked=True).manifest["tactics"] == {}
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_tactics_that_nobody_tells_cannot_be_held(is_told_first: bool, project: Project, measuring: Measuring) -> None:
+    measuring.detailed = is_told_first
+    first = project.build()
+    first.path.unlink()
+    measuring.detailed = not is_told_first
+    with pytest.raises(BuildError, match=r"now or then, are not known: .* `profiling_verbosity: detailed`"):
         project.build(locked=True)
 
 

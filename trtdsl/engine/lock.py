@@ -54,8 +54,9 @@ class Lock:
 
         `measures` says whether there is anything to choose.
         """
-        if measures and not (self.manifest["tactics"] and outcome.tactics):
-            raise self._error("it has no tactics to hold the build to: build with `profiling_verbosity: detailed`")
+        untold = self.manifest["precision"]["why"] or outcome.precision["why"]
+        if measures and untold:
+            raise self._error(f"the tactics of the engine, now or then, are not known: {untold}")
         hint = "the engine was not written"
         if built.begun_anew:
             hint += f"; the lock's timing cache is not used: {built.begun_anew}"
