@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,29 @@ def test_a_released_engine(built: Path) -> None:
     for call in (engine.run, context.run):
         with pytest.raises(RunError, match="was released before"):
             call({"x": inputs(1)})
+
+
+def test_another_gpu(built: Path, expected: Any) -> None:
+    if check(cuda.cudaGetDeviceCount()) < 2:
+        pytest.skip("one GPU is here: an engine on a second one was NOT run")
+    with trtdsl.Engine(built, runtime="tensorrt") as here, trtdsl.Engine(built, gpu=1, runtime="tensorrt") as there:
+        for seed in range(3):
+            x = inputs(8, seed)
+            for engine in (there, here):
+                assert_close(engine.run({"x": x})["y"], expected(x))
+                assert_close(engine.run({"x": x}, graph=True)["y"], expected(x))
+        outputs = [engine.run({"x": x}, on_device=True)["y"] for engine in (here, there)]
+        assert [output.__dlpack_device__()[1] for output in outputs] == [0, 1]
+        for output in outputs:
+            assert_close(output.numpy(), expected(x))
+        x_here = here.run({"x": x}, on_device=True)["y"]
+        with pytest.raises(RunError, match="GPU 0"):
+            there.run({"x": inputs(8)}, outputs={"y": x_here})
+        with ThreadPoolExecutor(2) as pool:
+            every = pool.map(lambda engine: [engine.run({"x": x})["y"] for _ in range(50)], (here, there))
+            for output in chain.from_iterable(every):
+                assert_close(output, expected(x))
+    assert check(cuda.cudaGetDevice()) == 0
 
 
 def test_no_such_gpu(built: Path) -> None:
