@@ -54,6 +54,23 @@ def test_layers_bear_their_kernels_and_lines(engine: Path, gpu: Any) -> None:
     gpu.note(readable)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_smaller_of_two_convolutions_takes_their_sum(precision: str, gpu: Any, tmp_path: Path) -> None:
+    """Which is why it is added first: the larger keeps a kernel that does not sum, and those are faster."""
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        f"trtdsl: 1\ninputs: {{x: [8, 64, 28, 28]}}\nprecision: {precision}\nlayers:\n"
+        "  - {op: conv, name: large, in: x, out_channels: 64, kernel_size: 3, padding: 1}\n"
+        "  - {op: conv, name: small, in: x, out_channels: 64, kernel_size: 1}\n"
+        "  - {op: add, name: sum, in: [large, small]}\n"
+    )
+    network = trtdsl.load(path, random_weights=True)
+    built = network.build(tmp_path / "net.engine", runtime="tensorrt", options=gpu.options, cache=False)
+    names = [layer.name for layer in inspect_engine(built.path, "tensorrt").layers]
+    assert "small + sum" in names
+    assert "large" in names
+
+
 def _printed(*arguments: object) -> str:
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.stderr
