@@ -46,7 +46,19 @@ layers:
 """,
         ["x -> a, sum"],
     ),
-    "a projected residual block: the second convolution is what is added": (
+    "a projected residual block: the smaller convolution is summed into": (
+        """
+inputs: {x: [1, 8, 8, 8]}
+layers:
+  - {op: conv, name: a, out_channels: 8, kernel_size: 3, padding: 1}
+  - {op: batch_norm, name: bn_a}
+  - {op: conv, name: b, in: x, out_channels: 8, kernel_size: 1}
+  - {op: batch_norm, name: bn_b}
+  - {op: add, name: sum, in: [bn_a, bn_b]}
+""",
+        ["x -> a, b", "bn_a -> sum"],
+    ),
+    "of two alike the first": (
         """
 inputs: {x: [1, 8, 8, 8]}
 layers:
@@ -78,7 +90,36 @@ outputs: [a, sum]
 """,
         ["x -> a"],
     ),
-    "and one that broadcasts": (
+    "or loops do": (
+        """
+inputs: {x: [1, 8, 8, 8]}
+layers:
+  - {op: conv, name: a, out_channels: 8, kernel_size: 1}
+  - {op: add, name: sum, in: [a, x]}
+  - {op: loop, name: rounds, count: 2, state: {h: sum}, layers: [{op: mul, name: step, in: [h, a]}]}
+""",
+        ["x -> a"],
+    ),
+    "or is in floats": (
+        """
+inputs: {x: [1, 8, 8, 8]}
+layers:
+  - {op: conv, name: a, out_channels: 8, kernel_size: 1, precision: fp16}
+  - {op: add, name: sum, in: [a, x]}
+  - {op: conv, name: b, out_channels: 8, kernel_size: 1}
+""",
+        ["sum -> b"],
+    ),
+    "a convolution and itself": (
+        """
+inputs: {x: [1, 8, 8, 8]}
+layers:
+  - {op: conv, name: a, out_channels: 8, kernel_size: 1}
+  - {op: add, name: sum, in: [a, a]}
+""",
+        ["x -> a"],
+    ),
+    "and a sum that broadcasts": (
         """
 inputs: {x: [1, 8, 8, 8], y: [1, 8, 1, 1]}
 layers:
@@ -121,6 +162,13 @@ def test_quantized_tensors(case: str, tmp_path: Path) -> None:
     read = [name for edge in expected for name in edge.split(" -> ")[:1]]
     network = load(tmp_path, ALL % ", ".join(f"{name}: 0.1" for name in read) + text)
     assert quantized_edges(network) == expected
+    assert network.warnings == ()
+
+
+def test_of_two_convolutions_the_one_with_a_scale_will_do(tmp_path: Path) -> None:
+    text, _ = CASES["a projected residual block: the smaller convolution is summed into"]
+    network = load(tmp_path, ALL % "x: 0.1, bn_b: 0.1" + text)
+    assert quantized_edges(network) == ["x -> a, b", "bn_b -> sum"]
     assert network.warnings == ()
 
 

@@ -23,7 +23,14 @@ def values(table: ScaleTable | None) -> dict[str, float]:
 
 
 def test_own_files_there_and_back() -> None:
-    scales = {"image": float(np.float32(0.1)), "layer1.0.relu": 1e-05, "split:0": 123456.0, "no": 2.0, "1": 3.0}
+    scales = {
+        "image": float(np.float32(0.1)),
+        "layer1.0.relu": 1e-05,
+        "split:0": 123456.0,
+        "fc": 0.123456789,
+        "no": 2.0,
+        "1": 3.0,
+    }
     text = str(ScalesText("a: net", "0123", {"method": "entropy", "files": 3}, scales, ("Reviewed.",)))
     table, diagnostics = read(text)
     assert values(table) == {name: pytest.approx(value, rel=1e-7) for name, value in scales.items()}

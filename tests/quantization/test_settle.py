@@ -8,6 +8,8 @@ import pytest
 
 from tests.quantization.nets import load
 from trtdsl.errors import NetworkError
+from trtdsl.precision import assign_types
+from trtdsl.quantization import in_floats
 from trtdsl.types import DataType
 
 CHAIN = """
@@ -74,20 +76,47 @@ def test_layers_without_scales_are_listed(tmp_path: Path) -> None:
     assert warning.span.line == 5
 
 
-def test_a_scale_is_that_of_what_was_moved(tmp_path: Path) -> None:
-    text = """
-inputs: {x: [1, 8, 8, 8], y: [1, 8, 8, 8]}
+# Each: layers between x of the scale 0.1, y of 0.3, z of none and a convolution, and the scale of what that reads.
+MOVED: dict[str, tuple[list[str], float | None]] = {
+    "a pool of the largest, and a part": (
+        ["{op: max_pool, in: x, kernel_size: 2}", "{op: slice, dim: 2, start: 1, end: 3}"],
+        0.1,
+    ),
+    "a concatenation: the largest": (["{op: concat, in: [x, y, x], dim: 1}"], 0.3),
+    "a concatenation of some without": (["{op: concat, in: [x, z], dim: 1}"], None),
+    "an average": (["{op: avg_pool, in: x, kernel_size: 2}"], None),
+    "rows that other numbers choose": (["{op: gather, in: [x, rows], dim: 0}"], None),
+    "whole numbers of it": (["{op: cast, in: x, dtype: int32}", "{op: cast, dtype: fp32}"], None),
+    "a loop": (["{op: loop, count: 2, state: {h: x}, layers: [{op: add, in: [h, h]}]}"], None),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+def test_a_scale_is_that_of_what_was_moved(case: str, tmp_path: Path) -> None:
+    layers, scale = MOVED[case]
+    between = "\n  - ".join(layers)
+    text = f"""
+inputs: {{x: [1, 8, 8, 8], y: [1, 8, 8, 8], z: [1, 8, 8, 8], rows: {{shape: [1], dtype: int32}}}}
 precision: int8
-quantization: {tensors: {x: 0.1, y: 0.3}}
+quantization: {{tensors: {{x: 0.1, y: 0.3}}}}
 layers:
-  - {op: max_pool, in: x, name: pool, kernel_size: 2}
-  - {op: flatten, name: flat}
-  - {op: linear, name: fc, out_features: 4}
-  - {op: concat, name: both, in: [x, y], dim: 1}
-  - {op: conv, name: conv, out_channels: 4, kernel_size: 1}
-outputs: [fc, conv]
+  - {{op: conv, name: first, in: x, out_channels: 4, kernel_size: 1}}
+  - {between}
+  - {{op: conv, name: last, out_channels: 4, kernel_size: 1}}
 """
-    assert load(tmp_path, text).graph.scales == {"flat": 0.1, "both": 0.3}
+    graph = load(tmp_path, text).graph
+    [read] = [layer.inputs[0] for layer in graph.layers if layer.name == "last"]
+    assert graph.scales == {"x": 0.1} | ({} if scale is None else {read: scale})
+    assert graph.unquantized == ({"last": f"no scale of {read}"} if scale is None else {})
+
+
+def test_a_quantised_network_in_floats(tmp_path: Path) -> None:
+    network = load(tmp_path, CHAIN % ("precision: int8\n" + SCALES, ""))
+    assert network.graph.scales == {"x": 0.1, "act": 0.2}
+    floats = in_floats(network.graph)
+    assert (floats.scales, floats.unquantized) == ({}, {})
+    kinds = [layer.op.kind for layer in assign_types(floats).layers]
+    assert kinds == ["cast", "conv", "relu", "conv", "cast", "softmax"]
 
 
 def test_a_layer_inside_a_loop_stays_in_floats(tmp_path: Path) -> None:

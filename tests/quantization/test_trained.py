@@ -117,7 +117,75 @@ def test_files_count_for_more(tmp_path: Path) -> None:
     assert loaded.graph.scales == pytest.approx({"x": 0.1, "act": 3})
 
 
+def test_a_channel_of_zeros_has_a_range_of_nothing(tmp_path: Path) -> None:
+    quantizers = {f"{layer}._input_quantizer._amax": np.float32(1) for layer in ("conv", "last")}
+    ranges = np.array([254, 127, 0], np.float32).reshape(3, 1, 1, 1)
+    assert weight_scales(network(tmp_path, {**quantizers, "conv._weight_quantizer._amax": ranges})) == [2, 1, 1]
+
+
+DECONV = """
+inputs: {x: [1, 2, 4, 4]}
+precision: int8
+weights: net.safetensors
+layers: [{op: deconv, name: up, out_channels: 2, kernel_size: 1, bias: false}]
+"""
+
+
+@pytest.mark.parametrize(("shape", "is_along_channels"), [((1, 2, 1, 1), True), ((2, 1, 1, 1), False), ((2,), True)])
+def test_scales_lie_along_the_channels_that_a_layer_makes(
+    shape: tuple[int, ...], is_along_channels: bool, tmp_path: Path
+) -> None:
+    # pytorch-quantization's default for transposed convolutions is the other axis, 0, of those that they read.
+    entries = {"up.weight": np.ones((2, 2, 1, 1)), "up._weight_quantizer._amax": np.array([127, 254]).reshape(shape)}
+    entries["up._input_quantizer._amax"] = np.ones(1)
+    save_file({key: array.astype(np.float32) for key, array in entries.items()}, tmp_path / "net.safetensors")
+    if is_along_channels:
+        [up] = [layer for layer in load(tmp_path, DECONV).typed.layers if layer.name == "up"]
+        assert up.weights["weight/scales"].array().tolist() == [1, 2]
+        return
+    with pytest.raises(NetworkError) as error:
+        load(tmp_path, DECONV)
+    [found] = error.value.diagnostics
+    assert found.code == "scale-value"
+    assert found.message.endswith("has scales along axis 0, and channels of weight are on axis 1")
+
+
+def test_fp8_has_scales_of_its_own(tmp_path: Path) -> None:
+    quantizers = {f"{layer}._input_quantizer._amax": np.float32(12.7) for layer in ("conv", "last")}
+    network(tmp_path, {**quantizers, "conv._weight_quantizer._amax": np.full(3, 254, np.float32)})
+    loaded = load(tmp_path, NET, precision="fp8")
+    # 448 is the largest number of E4M3: what 127 steps of int8 reach, and the largest weight of each channel.
+    assert weight_scales(loaded) == pytest.approx([2 / 448, 0.5 / 448, 1])
+    [quantize] = [layer for layer in loaded.typed.layers if layer.name == "x/fp8"]
+    assert float(quantize.weights["scale"].array()) == pytest.approx(12.7 / 448)
+
+
 WRONG: dict[str, tuple[dict[str, object], str]] = {
+    "no range of a channel that is not zero": (
+        {
+            "conv._input_quantizer._amax": np.float32(1),
+            "conv._weight_quantizer._amax": np.array([127, 0, 0], np.float32),
+            "last._input_quantizer._amax": np.float32(1),
+        },
+        'conv: "conv._weight_quantizer._amax" in net.safetensors has a scale of 0 to 1, which no weight could have',
+    ),
+    "a range of NaN": (
+        {
+            "conv._input_quantizer._amax": np.float32(1),
+            "conv._weight_quantizer._amax": np.array([127, 127, np.nan], np.float32),
+            "last._input_quantizer._amax": np.float32(1),
+        },
+        'conv: "conv._weight_quantizer._amax" in net.safetensors has a scale of nan to nan, which no weight could have',
+    ),
+    "a range beyond all": (
+        {
+            "conv._input_quantizer._amax": np.float32(1),
+            "conv._weight_quantizer._amax": np.full(1, 1e9, np.float32),
+            "last._input_quantizer._amax": np.float32(1),
+        },
+        'conv: "conv._weight_quantizer._amax" in net.safetensors has a scale of 7.87402e+06 to 7.87402e+06, which no '
+        "weight could have",
+    ),
     "a scale for each channel of a tensor": (
         {"conv._input_quantizer._amax": np.ones(2, np.float32)},
         'conv: "conv._input_quantizer._amax" has 2 elements, and tensors have one scale',
@@ -146,7 +214,26 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     ),
     "a quantiser that saw nothing": (
         {"conv._input_quantizer._amax": np.float32(0), "last._input_quantizer._amax": np.float32(1)},
-        "the scale of x in the weights is 0, and scales are positive",
+        'conv: "conv._input_quantizer._amax" is 0, and steps and ranges are positive numbers',
+    ),
+    "a quantiser that saw NaN": (
+        {"conv._input_quantizer._amax": np.float32(1), "last.input_quantizer._amax": np.float32("nan")},
+        'last: "last.input_quantizer._amax" is nan, and steps and ranges are positive numbers',
+    ),
+    "an infinite step": (
+        {"conv.activation_post_process.scale": np.full(1, np.inf, np.float32)},
+        'conv: "conv.activation_post_process.scale" is inf, and steps and ranges are positive numbers',
+    ),
+    "several zero points": (
+        {
+            "conv.activation_post_process.scale": np.ones(1, np.float32),
+            "conv.activation_post_process.zero_point": np.zeros(2, np.int64),
+        },
+        'conv: "conv.activation_post_process.zero_point" has 2 elements, and tensors have one scale',
+    ),
+    "a step that no tensor wants": (
+        {"conv._input_quantizer._amax": np.float32(1e-20), "last._input_quantizer._amax": np.float32(1)},
+        "the scale of x in the weights is 7.87402e-23, which is less than any tensor wants",
     ),
 }
 

@@ -133,7 +133,7 @@ def _in_floats(graph: Graph, reasons: Mapping[str, str]) -> Graph:
     wiring = Wiring(replace(graph, layers=layers))
     fitting = tuple(
         layer
-        if layer.quantized is not None or not layer.quantized_inputs or wiring.summand(layer, kept) is not None
+        if layer.quantized is not None or set(layer.quantized_inputs) <= {*wiring.summands(layer, kept)}
         else replace(layer, quantized_inputs={})
         for layer in layers
     )

@@ -73,7 +73,7 @@ def with_scales(layer: Layer) -> dict[str, Weight]:
     for name, axis in (layer.op.quantized_weights or {}).items():
         assert layer.quantized is not None
         trained = weights.get(SCALES.format(name)) if layer.quantized is DataType.INT8 else None
-        source = ChannelScales(weights[name], axis, layer.quantized) if trained is None else trained.source
+        source = ChannelScales(weights[name], axis, layer.quantized, trained)
         channels = weights[name].settled_shape[axis]
         weights[SCALES.format(name)] = Weight(source, (channels,), DataType.FP32)
     return weights

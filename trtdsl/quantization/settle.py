@@ -15,7 +15,9 @@ from trtdsl.quantization.scales import LARGEST, SMALLEST, Scale, ScaleTable, che
 from trtdsl.quantization.sharing import wiring_hash
 from trtdsl.reader import open_source
 from trtdsl.source import Span
-from trtdsl.weights.quantized import SCALES
+from trtdsl.weights import Weight
+from trtdsl.weights.base import Array
+from trtdsl.weights.quantized import SCALES, RangeScales, largest_of_channels
 
 _MOST_NAMES = 40
 """How many names a message lists."""
@@ -113,8 +115,12 @@ class _Settling:
                 message = f"{what} has {prod(found)} scales, and {name} has {channels} channels"
                 self._error("scale-value", layer, message, layer.span(name))
                 return False
+            if isinstance(known.source, RangeScales) and known.source.axis not in (None, axis):
+                message = f"{what} has scales along axis {known.source.axis}, and channels of {name} are on axis {axis}"
+                self._error("scale-value", layer, message, layer.span(name))
+                return False
             scales = known.array()
-            if not ((scales >= SMALLEST) & (scales <= LARGEST)).all():
+            if not _are_sensible(scales, layer.weights[name], axis):
                 message = f"{what} has a scale of {scales.min():g} to {scales.max():g}, which no weight could have"
                 self._error("scale-value", layer, message, layer.span(name))
                 return False
@@ -132,10 +138,14 @@ class _Settling:
 
     def _sum(self, layer: Layer, asked: Layer) -> Layer:
         """A sum behind a quantised convolution, with what it adds quantised as well."""
-        position = self.wiring.summand(layer, self.quantized) if asked.quantized is not None else None
-        if position is None or asked.quantized is None or not self._find(asked, (position,)):
+        if asked.quantized is None:
             return layer
-        return replace(layer, quantized_inputs={position: asked.quantized})
+        positions = list(self.wiring.summands(layer, self.quantized))
+        # The best has no scale in files of scales that were made before it was the best.
+        positions.sort(key=lambda position: scale_of(layer.inputs[position] or "", self.scales, self.wiring) is None)
+        if not positions or not self._find(asked, positions[:1]):
+            return layer
+        return replace(layer, quantized_inputs={positions[0]: asked.quantized})
 
     def _find(self, layer: Layer, positions: Iterable[int]) -> bool:
         """Take note of the scales of inputs; whether there are all."""
@@ -198,6 +208,12 @@ class _Settling:
         if self.unable:
             pairs = [f"{layer} ({reason})" for layer, reason in self.unable.items()]
             self.diagnostics.warning("quantization", f"{_stay(len(pairs))} floats: {_listed(pairs)}", span)
+
+
+def _are_sensible(scales: Array, weight: Weight, axis: int) -> bool:
+    """Whether scales are such as weights may have, or zeros for channels of zeros."""
+    outside = ~((scales >= SMALLEST) & (scales <= LARGEST))
+    return not outside.any() or not (outside & ((scales != 0) | (largest_of_channels(weight, axis) > 0))).any()
 
 
 def _place(quantization: FlatQuantization | None) -> Span | None:

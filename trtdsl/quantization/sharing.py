@@ -12,7 +12,7 @@ from trtdsl.types import DataType
 
 
 def needed_scales(graph: Graph) -> Iterator[str]:
-    """The tensors that would be quantised if all layers were that can be, in the order in which they are read."""
+    """The tensors that are quantised if all layers are that can be, or some, in the order in which they are read."""
     wiring, quantized = Wiring(graph), set()
     for layer in graph.layers:
         if can_multiply(layer):
@@ -23,8 +23,8 @@ def needed_scales(graph: Graph) -> Iterator[str]:
             quantized.add(layer.name)
     seen: set[str] = set()
     for layer in graph.layers:
-        position = wiring.summand(layer, quantized)
-        positions = wiring.float_inputs(layer) if layer.name in quantized else () if position is None else (position,)
+        is_product = layer.name in quantized
+        positions = wiring.float_inputs(layer) if is_product else sorted(wiring.summands(layer, quantized))
         for name in (layer.inputs[index] for index in positions):
             if name is not None and name not in seen:
                 seen.add(name)
@@ -43,9 +43,8 @@ def sharing_scales(graph: Graph, names: Iterable[str]) -> list[list[str]]:
 
     for layer in graph.layers:
         for output in layer.outputs:
-            if graph.types[output].dtype.is_float:
-                for source in wiring.moved_from(output):
-                    leader[lead(source)] = lead(output)
+            for source in wiring.moved_from(output):
+                leader[lead(source)] = lead(output)
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(lead(name), []).append(name)

@@ -7,13 +7,11 @@ convolution of 14 us, and one to the projection beside it. So the one with less 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
 
-from trtdsl.graph import Graph, Layer
+from trtdsl.graph import Graph
 from trtdsl.ops.elementwise import Add
-from trtdsl.quantization.placement import Wiring
+from trtdsl.quantization.placement import Wiring, multiplications
 
 
 def in_order_of_adding(graph: Graph) -> Graph:
@@ -25,14 +23,10 @@ def in_order_of_adding(graph: Graph) -> Graph:
             continue
         chains = [wiring.convolved(name) for name in layer.inputs if name is not None]
         if len(chains) == 2 and all(chains):
-            smaller, larger = sorted(chains, key=_work)
+            smaller, larger = sorted(chains, key=lambda chain: multiplications(chain[0]))
             read = (maker for name in smaller[0].inputs if (maker := wiring.makers.get(name or "")))
             before, *_ = places[larger[0].name]
-            if _work(smaller) < _work(larger) and all(places[maker.name][0] < before for maker in read):
+            is_smaller = multiplications(smaller[0]) < multiplications(larger[0])
+            if is_smaller and all(places[maker.name][0] < before for maker in read):
                 places |= {moved.name: (before, 0, number) for number, moved in enumerate(smaller)}
     return replace(graph, layers=tuple(sorted(graph.layers, key=lambda layer: places[layer.name])))
-
-
-def _work(chain: Sequence[Layer]) -> int:
-    """Multiplications for each element that a convolution gives; those that are summed give equally many."""
-    return prod(chain[0].weights["weight"].settled_shape[1:])

@@ -25,12 +25,14 @@ def is_scales(name: str) -> bool:
 class ChannelScales:
     """What a step is worth in each channel of a weight: its largest magnitude over the largest number of the type.
 
-    `axis` is that of the channels. A channel of zeros has a scale of one.
+    `axis` is that of the channels. A channel of zeros has a scale of one. Scales that it was `trained` with, one or as
+    many as channels, stay as they are but for zeros.
     """
 
     weight: Weight
     axis: int
     type: DataType
+    trained: Weight | None = None
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -48,24 +50,30 @@ class ChannelScales:
         return f"the scales of {self.weight.source.describe()}"
 
     def load(self, shape: tuple[int, ...], dtype: DataType) -> Array:
-        elements = self.weight.with_dtype(DataType.FP32).array()
-        others = tuple(axis for axis in range(elements.ndim) if axis != self.axis)
-        largest = np.abs(elements).max(axis=others, initial=0.0)
-        scales = largest / np.float32(self.type.reach)
+        if self.trained is None:
+            scales = largest_of_channels(self.weight, self.axis) / np.float32(self.type.reach)
+        else:
+            scales = np.broadcast_to(self.trained.array(), shape).copy()
         # What is too small to divide by is nothing.
         scales[scales < np.finfo(np.float32).tiny] = 1
         return to_storage(scales.reshape(shape), dtype)
 
     def fingerprint(self) -> str:
-        return _hashed(f"{self.weight.source.fingerprint()} {self.weight.shape} {self.axis} {self.type}")
+        trained = "" if self.trained is None else self.trained.source.fingerprint()
+        return _hashed(f"{self.weight.source.fingerprint()} {self.weight.shape} {self.axis} {self.type} {trained}")
+
+
+def largest_of_channels(weight: Weight, axis: int) -> Array:
+    """The largest magnitude of each channel, in fp32."""
+    elements = weight.with_dtype(DataType.FP32).array()
+    others = tuple(other for other in range(elements.ndim) if other != axis)
+    largest: Array = np.abs(elements).max(axis=others, initial=0.0)
+    return largest
 
 
 @dataclass(frozen=True)
 class RangeScales:
-    """The same of scales for int8 that are known, or of largest magnitudes: `source` times a factor.
-
-    One number stands for all channels.
-    """
+    """Scales for int8 that are known, or largest magnitudes: `source` times a factor. One stands for all channels."""
 
     source: WeightSource
     factor: float
@@ -77,6 +85,13 @@ class RangeScales:
     @property
     def count(self) -> int:
         return math.prod(self.source.shape or ())
+
+    @property
+    def axis(self) -> int | None:
+        """Along which axis of the weight they lie, where the file says it: it then has the others, of size one."""
+        sizes = self.source.shape or ()
+        along = [axis for axis, size in enumerate(sizes) if size != 1]
+        return along[0] if len(sizes) > 1 and len(along) == 1 else None
 
     @property
     def dtype(self) -> DataType | None:

@@ -6,11 +6,10 @@ NVIDIA's pytorch-quantization and Model Optimizer largest magnitudes (`_input_qu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
 
 from trtdsl.types import DataType
 from trtdsl.weights.base import Array
@@ -58,10 +57,7 @@ def _range(find: Find, which: str) -> float | None:
     entry = _first(find, which)
     if entry is None:
         return None
-    values = _values(entry)
-    if values.size != 1:
-        raise TrainedError(f'"{entry.key}" has {values.size} elements, and tensors have one scale')
-    return float(values[0]) / DataType.INT8.reach
+    return _positive(entry) / DataType.INT8.reach
 
 
 def _first(find: Find, which: str) -> Entry | None:
@@ -73,14 +69,12 @@ def _affine(find: Find) -> float | None:
     scale, zero = find(f"{_OUTPUT}.scale"), find(f"{_OUTPUT}.zero_point")
     if scale is None:
         return None
-    values, zeros = _values(scale), np.zeros(1) if zero is None else _values(zero)
-    if values.size != 1 or zeros.size != 1:
-        raise TrainedError(f'"{scale.key}" has {values.size} elements, and tensors have one scale')
-    if zeros[0] == 0:
-        return float(values[0])
-    if zero is not None and not 0 < zeros[0] <= _LARGEST_BYTE:
-        raise TrainedError(f'"{zero.key}" is {zeros[0]:g}, and zero points are of uint8, or 0')
-    return float(values[0]) * max(float(zeros[0]), _LARGEST_BYTE - float(zeros[0])) / DataType.INT8.reach
+    step, middle = _positive(scale), 0.0 if zero is None else _only(zero)
+    if middle == 0:
+        return step
+    if zero is not None and not 0 < middle <= _LARGEST_BYTE:
+        raise TrainedError(f'"{zero.key}" is {middle:g}, and zero points are of uint8, or 0')
+    return step * max(middle, _LARGEST_BYTE - middle) / DataType.INT8.reach
 
 
 def _weight(find: Find) -> RangeScales | None:
@@ -93,6 +87,21 @@ def _weight(find: Find) -> RangeScales | None:
     if zero is not None and _values(zero).any():
         raise TrainedError(f'"{zero.key}" is not zero, and weights are quantised around zero')
     return RangeScales(_stored(scale), 1.0)
+
+
+def _positive(entry: Entry) -> float:
+    """What a step or a range is worth."""
+    value = _only(entry)
+    if not (math.isfinite(value) and value > 0):
+        raise TrainedError(f'"{entry.key}" is {value:g}, and steps and ranges are positive numbers')
+    return value
+
+
+def _only(entry: Entry) -> float:
+    values = _values(entry)
+    if values.size != 1:
+        raise TrainedError(f'"{entry.key}" has {values.size} elements, and tensors have one scale')
+    return float(values[0])
 
 
 def _values(entry: Entry) -> Array:
