@@ -12,7 +12,7 @@ from onnxruntime.quantization import CalibrationDataReader
 from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
 import trtdsl
-from tests.quantization.nets import load
+from tests.quantization.nets import load, quantized_edges
 from trtdsl.api import Network
 from trtdsl.errors import RunError
 
@@ -40,8 +40,8 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "data"
     path.mkdir()
     generator = np.random.default_rng(0)
-    for index in range(4):
-        np.save(path / f"{index}.npy", generator.standard_normal((3, 8, 8), np.float32) * (index + 1))
+    for index, size in enumerate((2, 4, 1, 3)):
+        np.save(path / f"{index}.npy", generator.standard_normal((3, 8, 8), np.float32) * size)
     return path
 
 
@@ -106,6 +106,28 @@ def test_the_same_data_give_the_same_file(network: Network, folder: Path, tmp_pa
     assert first.read_text() != other.read_text()
 
 
+def made(path: Path) -> dict[str, str]:
+    """What a file says of how it was made, and of what network."""
+    lines = path.read_text().partition("scales:\n")[0].splitlines()
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines if line[0] != "#")}
+
+
+MADE = (
+    "{op: conv, name: a, out_channels: 1, kernel_size: 1, weight: [[[[1.0]], [[2.0]], [[3.0]]]]}, {op: relu, name: b}"
+)
+OTHERS = {"1.0": ("4.0", {"weights"}), "relu": ("tanh", {"wiring"}), "name: b": ("name: c", {"wiring"})}
+
+
+@pytest.mark.parametrize("word", OTHERS)
+def test_the_file_says_of_what_it_was_made(word: str, tmp_path: Path, folder: Path) -> None:
+    instead, changed = OTHERS[word]
+    text = f"\ninputs: {{x: [1, 3, 8, 8]}}\nlayers: [{MADE}]\n"
+    first = made(load(tmp_path, text).calibrate(folder, method="percentile", percentile=99)[0])
+    second = made(load(tmp_path, text.replace(word, instead)).calibrate(folder, method="percentile", percentile=99)[0])
+    assert (first["method"], first["percentile"], first["files"]) == ("percentile", "99", "4")
+    assert {key for key, value in first.items() if value != second[key]} == changed
+
+
 def test_the_file_makes_the_network_int8(network: Network, folder: Path) -> None:
     path, _ = network.calibrate(folder, limit=3)
     text = f"precision: int8\nquantization: {path.name}{NET}"
@@ -116,6 +138,28 @@ def test_the_file_makes_the_network_int8(network: Network, folder: Path) -> None
     # Calibrating it anew does not ask for the scales that are yet to be made.
     path.unlink()
     assert load(path.parent, text, quantized=False).calibrate(folder)[0].exists()
+
+
+SUMMED = {
+    "int8": ["x -> a, b", "b -> sum"],
+    "{default: int8, layers: {a: fp16}}": ["x -> b", "a -> sum"],
+    "{default: int8, layers: {b: fp16}}": ["x -> a", "b -> sum"],
+}
+
+
+@pytest.mark.parametrize("precision", SUMMED)
+def test_the_file_serves_whichever_convolutions_stay_in_floats(precision: str, tmp_path: Path, folder: Path) -> None:
+    text = """
+inputs: {x: [1, 3, 8, 8]}
+layers:
+  - {op: conv, name: a, out_channels: 8, kernel_size: 1}
+  - {op: conv, name: b, in: x, out_channels: 8, kernel_size: 1}
+  - {op: add, name: sum, in: [a, b]}
+"""
+    path, _ = load(tmp_path, text).calibrate(folder)
+    assert list(scales(path)) == ["x", "a", "b"]
+    quantized = load(tmp_path, f"precision: {precision}\nquantization: {path.name}{text}")
+    assert (quantized_edges(quantized), quantized.warnings) == (SUMMED[precision], ())
 
 
 def test_moved_tensors_share_the_largest_scale(tmp_path: Path, folder: Path) -> None:
@@ -129,9 +173,25 @@ layers:
   - {op: conv, name: c, out_channels: 4, kernel_size: 1}
 """
     path, _ = load(tmp_path, text).calibrate(folder, method="min-max")
+    every = load(tmp_path, f"{text}outputs: [a, both]\n")
+    largest = {"a": 0.0, "both": 0.0}
+    for file in folder.iterdir():
+        for name, array in every.run({"x": np.load(file)[None]}, reference=True).items():
+            largest[name] = max(largest[name], float(np.abs(array).max()))
+    assert largest["a"] != largest["both"]
     found = scales(path)
     assert list(found) == ["x", "a", "both"]
-    assert found["a"] == found["both"]
+    assert found["a"] == found["both"] == pytest.approx(max(largest.values()) / 127, rel=1e-5)
+
+
+def test_what_only_layers_read_that_cannot_be_int8_has_no_scale(tmp_path: Path, folder: Path) -> None:
+    text = """
+inputs: {x: [1, 3, 8, 8]}
+layers:
+  - {op: conv, name: a, out_channels: 8, kernel_size: 1}
+  - {op: deconv, name: up, out_channels: 8, kernel_size: 2, stride: 2, groups: 2}
+"""
+    assert list(scales(load(tmp_path, text).calibrate(folder)[0])) == ["x"]
 
 
 WRONG = {
@@ -160,6 +220,16 @@ def test_data_that_excite_nothing(network: Network, folder: Path) -> None:
     assert found.message.startswith("zero for all of the data: x, pool (")
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+def test_data_whose_scale_no_file_may_have(size: float, network: Network, folder: Path) -> None:
+    for file in folder.iterdir():
+        np.save(file, np.full((3, 8, 8), size, np.float32))
+    with pytest.raises(RunError) as error:
+        network.calibrate(folder)
+    [found] = error.value.diagnostics
+    assert found.message.startswith("scales beyond 1e-10 to 1e+06, which fp16 cannot hand on: x, pool (")
+
+
 def test_no_data(network: Network, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match="holds no data"):
@@ -174,6 +244,9 @@ def test_nothing_to_calibrate(tmp_path: Path, folder: Path) -> None:
 def test_a_method_or_device_that_is_not_there(network: Network, folder: Path) -> None:
     with pytest.raises(ValueError, match="mean"):
         network.calibrate(folder, method="mean")
+    for percentile in (0, 100.5, float("nan")):
+        with pytest.raises(ValueError, match="a percentile is more than 0 and at most 100"):
+            network.calibrate(folder, method="percentile", percentile=percentile)
     with pytest.raises(ValueError, match="tpu"):
         network.calibrate(folder, device="tpu")
 

@@ -40,10 +40,12 @@ def test_bins() -> None:
 
 
 def test_batches_add_up() -> None:
-    whole, halves = histogram(DATA["normal"]), Histogram(float(np.abs(DATA["normal"]).max()))
-    for half in np.split(DATA["normal"], 2):
+    data = DATA["behind a relu"]
+    whole, halves = histogram(data), Histogram(float(data.max()))
+    for half in np.split(data, 2):
         halves.add(half)
     assert np.array_equal(whole.counts, halves.counts)
+    assert whole.zeros == halves.zeros == np.count_nonzero(data == 0)
 
 
 def test_all_of_it() -> None:
@@ -111,6 +113,13 @@ def test_percentiles_beside_onnx_runtime(name: str) -> None:
 def test_entropy_clips_outliers_and_hardly_more() -> None:
     found = entropy_range(histogram(DATA["normal with an outlier"]))
     assert 2.58 < found < 6
+
+
+def test_entropy_clips_no_more_than_one_in_a_hundred() -> None:
+    # Of 2,189 elements the last 14 are fewer than one in a hundred, with the 16 before them they are more.
+    found = Histogram(16.0, np.zeros(160, np.int64))
+    found.counts[[3, 122, 130, 131, 159]] = 115, 1913, 131, 16, 14
+    assert entropy_range(found) == plain_entropy(found.counts, found.limit) == pytest.approx(13.2)
 
 
 def test_entropy_keeps_few_different_numbers() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from trtdsl.calibration.histograms import Array, Run, count, find_limits
 from trtdsl.calibration.methods import METHODS, kept_range
 from trtdsl.errors import RunError
 from trtdsl.graph import Graph, GraphOutput
 from trtdsl.quantization import needed_scales, sharing_scales, wiring_hash
-from trtdsl.quantization.scales import ScalesText
+from trtdsl.quantization.scales import LARGEST, SMALLEST, ScalesText
 from trtdsl.running.dataset import Dataset
 from trtdsl.running.reference import inputs_in_fp32
 from trtdsl.types import DataType
@@ -36,11 +37,13 @@ def calibrate(
 
     `graph` is an inferred one, `load` gives what runs it; its methods are those of METHODS. Tensors whose elements are
     moved from one to another share the largest scale among them, so that what is quantised once serves all. Raises
-    RunError (`data`) for data that hold or give NaN or infinity, and where a tensor is zero throughout; ValueError for
-    another method.
+    RunError (`data`) for data that hold or give NaN or infinity, and where a tensor is zero throughout or has numbers
+    so small or large that no file may have their scale; ValueError for another method, or a percentile that is none.
     """
     if method not in METHODS:
         raise ValueError(f"a method is one of {', '.join(METHODS)}, not {method!r}")
+    if not 0 < percentile <= 100:
+        raise ValueError(f"a percentile is more than 0 and at most 100, not {percentile:g}")
     names = tuple(needed_scales(graph))
     if not names:
         raise RunError.of("data", "no layer of the network multiplies in int8: there is nothing to calibrate")
@@ -53,6 +56,7 @@ def calibrate(
         ranges = {name: kept_range(method, histogram, percentile) for name, histogram in histograms.items()}
     scales = {name: _rounded(largest / DataType.INT8.reach) for name, largest in ranges.items()}
     shared = {name: max(scales[other] for other in group) for group in sharing_scales(graph, names) for name in group}
+    _check_readable(graph, shared)
     made: dict[str, str | int | float] = {"method": method}
     if method == "percentile":
         made["percentile"] = percentile
@@ -82,14 +86,23 @@ def _labelled(data: Dataset) -> Iterator[tuple[str, Mapping[str, Array]]]:
 
 def _check_excited(graph: Graph, limits: Mapping[str, float]) -> None:
     """Refuse data that leave a tensor at zero, of which nothing can be learnt."""
+    if still := [name for name, limit in limits.items() if limit == 0]:
+        hint = "give data that make a difference there, or a scale under `quantization: {tensors: …}`"
+        _refuse(graph, "zero for all of the data", still, hint)
+
+
+def _check_readable(graph: Graph, scales: Mapping[str, float]) -> None:
+    """Refuse scales that a file of them may not have."""
+    if beyond := [name for name, scale in scales.items() if not SMALLEST <= scale <= LARGEST]:
+        what = f"scales beyond {SMALLEST:g} to {LARGEST:g}, which fp16 cannot hand on"
+        _refuse(graph, what, beyond, "give data as they are in use, or bring these tensors nearer to one")
+
+
+def _refuse(graph: Graph, what: str, names: Sequence[str], hint: str) -> NoReturn:
     makers = {name: layer for layer in graph.layers for name in layer.outputs}
-    still = [name for name, limit in limits.items() if limit == 0]
-    if not still:
-        return
-    places = [f"{name} ({makers[name].origin.span.file_and_line})" if name in makers else name for name in still]
-    span = makers[still[0]].origin.span if still[0] in makers else None
-    hint = "give data that make a difference there, or a scale under `quantization: {tensors: …}`"
-    raise RunError.of("data", f"zero for all of the data: {', '.join(places)}", span, hint=hint)
+    places = [f"{name} ({makers[name].origin.span.file_and_line})" if name in makers else name for name in names]
+    span = makers[names[0]].origin.span if names[0] in makers else None
+    raise RunError.of("data", f"{what}: {', '.join(places)}", span, hint=hint)
 
 
 def _rounded(scale: float) -> float:

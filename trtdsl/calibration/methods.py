@@ -24,8 +24,7 @@ def percentile_range(histogram: Histogram, percentile: float) -> float:
     counts = histogram.counts.copy()
     counts[0] += histogram.zeros
     share = np.cumsum(counts) / counts.sum()
-    # What adds up to one may miss it by a rounding.
-    last = min(int(np.searchsorted(share, percentile / 100)), len(counts) - 1)
+    last = int(np.searchsorted(share, percentile / 100))
     return histogram.limit * (last + 1) / len(counts)
 
 
