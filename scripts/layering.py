@@ -66,6 +66,7 @@ LAYERS = (
             "trtdsl.bundled_library",
             "trtdsl.calibration",
             "trtdsl.export",
+            "trtdsl.outputs",
             "trtdsl.overrides",
             "trtdsl.present",
             "trtdsl.running",

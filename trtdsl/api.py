@@ -10,7 +10,7 @@ from typing import Any
 from trtdsl.errors import Diagnostics
 from trtdsl.expand import expand, override_nodes
 from trtdsl.flat import FlatNetwork, FlatQuantization, ScaleFile
-from trtdsl.includes import read_document
+from trtdsl.includes import read_with_includes
 from trtdsl.network import PRECISION, Network
 from trtdsl.ops import CATALOGUE
 from trtdsl.overrides import Overrides
@@ -78,7 +78,7 @@ def flatten(
     Raises NetworkError with everything the first failing stage found.
     """
     diagnostics = Diagnostics()
-    document = read_document(open_source(Path(path)), diagnostics)
+    document, sources = read_with_includes(open_source(Path(path)), diagnostics)
     check(document, CATALOGUE, diagnostics)
     params = override_nodes(parameters or {}, "parameters", diagnostics)
     sizes = override_nodes(dims or {}, "dims", diagnostics)
@@ -93,4 +93,5 @@ def flatten(
     if weights is not None:
         files = [weights] if isinstance(weights, (str, Path)) else weights
         flat = replace(flat, weights=tuple(map(FileUse.parse, files)))
-    return replace(flat, libraries=(*flat.libraries, *(LibraryUse(Path(library)) for library in plugins)))
+    libraries = (*flat.libraries, *(LibraryUse(Path(library)) for library in plugins))
+    return replace(flat, libraries=libraries, sources=sources)

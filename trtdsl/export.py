@@ -58,6 +58,11 @@ def write_onnx(model: OnnxModel, output: Path, *, external: bool | None = None) 
     return files
 
 
+def script_weights(script: Path) -> Path:
+    """`net.py` has the weights that it builds with in `net.weights.npz`."""
+    return script.with_name(f"{script.stem}.weights.npz")
+
+
 def export_script(
     graph: Graph, output: Path, runtime: Runtime, options: BuildOptions, source: Path
 ) -> tuple[Path, ...]:
@@ -66,7 +71,7 @@ def export_script(
     Its weights lie beside it, in `<stem>.weights.npz`. `source` is the file that the network came from. Raises
     BuildError for what the runtime cannot do, OSError.
     """
-    weights = output.with_name(f"{output.stem}.weights.npz")
+    weights = script_weights(output)
     check_places(output, weights)
     script = write_script(graph, runtime, options, source=source, weights=weights.name)
     with Staged() as staged:

@@ -109,7 +109,10 @@ class FlatQuantization:
 
 @dataclass(frozen=True)
 class FlatNetwork:
-    """A network as one list of layers in execution order."""
+    """A network as one list of layers in execution order.
+
+    `sources` are the file and those that it includes, as absolute paths.
+    """
 
     name: str
     description: str
@@ -124,6 +127,7 @@ class FlatNetwork:
     libraries: tuple[LibraryUse, ...] = ()
     impl: str = "native"
     quantization: FlatQuantization | None = None
+    sources: frozenset[Path] = frozenset()
 
 
 def walk(layers: Iterable[FlatLayer]) -> Iterator[FlatLayer]:

@@ -23,12 +23,19 @@ def read_document(file: SourceFile, diagnostics: Diagnostics) -> nodes.Mapping:
 
     Params and modules of included files come first, so that the document's own params may use theirs.
     """
+    document, _ = read_with_includes(file, diagnostics)
+    return document
+
+
+def read_with_includes(file: SourceFile, diagnostics: Diagnostics) -> tuple[nodes.Mapping, frozenset[Path]]:
+    """The same with all files that it was read from, as absolute paths."""
     document = _mapping(file, diagnostics)
     if document.get("include") is None:
-        return document
-    merged = _Inclusion(diagnostics).merge(document)
+        return document, frozenset((Path(file.name).resolve(),))
+    inclusion = _Inclusion(diagnostics)
+    merged = inclusion.merge(document)
     diagnostics.end_stage()
-    return merged
+    return merged, frozenset(inclusion.seen)
 
 
 def _mapping(file: SourceFile, diagnostics: Diagnostics) -> nodes.Mapping:

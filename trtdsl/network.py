@@ -21,6 +21,7 @@ from trtdsl.infer import infer
 from trtdsl.nodes import plain
 from trtdsl.ops import CATALOGUE
 from trtdsl.ops.attributes import DType
+from trtdsl.outputs import check_outputs
 from trtdsl.overrides import Overrides
 from trtdsl.precision import assign_types
 from trtdsl.profiles import check_profiles
@@ -200,14 +201,16 @@ class Network:
         defaults to the network's path with `.scales`. `method` is `entropy`, `min-max` or `percentile`, which
         keeps so many of a hundred elements. The network runs in fp32, on a CPU by ONNX Runtime, or with the device
         `gpu` as an engine. Gives the file and how many scales it has. Raises RunError for data that do not fit, hold
-        NaN or leave a tensor at zero, ExportError, OSError; ValueError for another `method` or `device`; on a GPU what
-        `build` raises.
+        NaN or leave a tensor at zero or at numbers that have no scale, ExportError, OSError; ValueError for another
+        `method`, `percentile` or `device`; on a GPU what `build` raises.
         """
         from trtdsl.calibration import calibrate, loader
         from trtdsl.engine.files import write_atomically
         from trtdsl.running import read_dataset
+        from trtdsl.running.dataset import data_files
 
         path = Path(output) if output is not None else self.path.with_suffix(".scales")
+        check_outputs([path], self.flat, self.graph, data=data_files(Path(data)), scales=False)
         graph = in_floats(self.graph)
         found = read_dataset(graph, Path(data), pictures=pictures, limit=limit)
         load = loader(device, runtime, self.options(options, target), progress)
@@ -244,8 +247,11 @@ class Network:
         GPU what `build` raises.
         """
         from trtdsl.running import read_dataset
+        from trtdsl.running.dataset import data_files
         from trtdsl.tuning import OnCpu, OnGpu, Subject, trials_of, tune
 
+        kept = Path(state) if state is not None else self.path.with_suffix(".tune.json")
+        check_outputs([kept], self.flat, self.graph, data=data_files(Path(data)))
         if "precision" in self.overrides.values:
             message = f"tuning writes types into {self.path}, so the precision it starts from has to stand there too"
             raise RunError.of("tune", message)
@@ -261,8 +267,7 @@ class Network:
             graph,
             lambda said: Network.of(replace(self.flat, precision=said), random_weights=is_random).graph,
         )
-        kept = Path(state) if state is not None else self.path.with_suffix(".tune.json")
-        known = trials_of(kept, subject, found.digest, judge)
+        known = trials_of(kept, subject, found, judge)
         tuned = tune(subject, judge, tolerance, dtypes=dtypes, trials=known, builds=trials, reporter=reporter)
         if write:
             tuned.write()
@@ -277,6 +282,7 @@ class Network:
         from trtdsl.export import export_onnx
 
         path = Path(output) if output is not None else self.path.with_suffix(".onnx")
+        check_outputs([path], self.flat, self.graph)
         return export_onnx(self.typed, path, external=external)
 
     def export_script(
@@ -293,10 +299,11 @@ class Network:
         (`tensorrt-8.6`), which need not be. Gives the files written. Raises BuildError (the runtime cannot do it),
         NetworkError (wrong options), OSError; ValueError for another `runtime`.
         """
-        from trtdsl.export import export_script
+        from trtdsl.export import export_script, script_weights
         from trtdsl.targets.runtime import describe_runtime
 
         path = Path(output) if output is not None else self.path.with_suffix(".py")
+        check_outputs([path, script_weights(path)], self.flat, self.graph)
         chosen = self.options(options, target)
         described = describe_runtime(runtime)
         return export_script(self.for_runtime(described), path, described, chosen, self.path)
@@ -322,11 +329,13 @@ class Network:
         to).
         """
         from trtdsl.engine import EngineCache, make_engine
+        from trtdsl.engine.manifest import files_of
         from trtdsl.targets.runtime import find_runtime
 
+        path = Path(output) if output is not None else self.path.with_suffix(".engine")
+        check_outputs(files_of(path), self.flat, self.graph)
         chosen, found, diagnostics = self.options(options, target), find_runtime(runtime), Diagnostics()
         graph = self.for_runtime(found, diagnostics)
-        path = Path(output) if output is not None else self.path.with_suffix(".engine")
         made = make_engine(
             graph,
             self.expanded,

@@ -98,6 +98,7 @@ def test_scales_that_nothing_asks_for_are_not_passed_over_in_silence(network: Pa
 
 WRONG = {
     "a percentile of another method": (["--percentile", 99], "--percentile is of --method percentile, not of entropy"),
+    "what is of images": (["--std", 2, "--data", "arrays"], "--std: about images, and arrays holds none"),
     "written over the network": (["-o", "net.yaml"], "net.yaml would be read and then written over"),
     "written over weights": (["--weights", "a=w.npz", "-o", "w.npz"], "w.npz would be read and then written over"),
 }
@@ -107,6 +108,8 @@ WRONG = {
 def test_wrong_command_lines(case: str, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options, message = WRONG[case]
     monkeypatch.chdir(network.parent)
+    (network.parent / "arrays").mkdir()
+    np.save("arrays/0.npy", np.zeros((1, 3, 4, 4), np.float32))
     before = network.read_text()
     result = run("calibrate", "./net.yaml", "--data", "data", *options)
     assert result.exit_code == 2

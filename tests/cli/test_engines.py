@@ -180,6 +180,17 @@ def test_inspect_needs_an_engine_and_a_gpu(built: Path, monkeypatch: pytest.Monk
     assert inspect_command.command.name == "inspect"
 
 
+@pytest.mark.parametrize("command", ["info", "inspect"])
+def test_a_network_is_no_engine(command: str, network: Path) -> None:
+    refused = run(command, network)
+    assert refused.exit_code == 1
+    message, hint, _ = refused.stderr.splitlines()
+    assert message == f"error[engine-missing]: {network} is the file of a network, not of an engine"
+    assert hint.startswith(f"  hint: `trtdsl build {network}` makes its engine;")
+    assert "trtdsl info" not in hint
+    assert "error[engine-missing]: there is no engine" in run("info", network.with_name("none.yaml")).stderr
+
+
 TUNED = """\
 trtdsl: 1
 inputs: {x: [1, 4]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -221,6 +222,57 @@ def test_statuses_of_the_process(tmp_path: Path, digits: Path) -> None:
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "error[file]" in missing.stderr
     assert run_process(["validate"]).returncode == 2
+
+
+# A command whose work, as TensorRT's, goes on after Ctrl-C, in a process whose shutdown ends in an abort.
+INTERRUPTED = """
+import atexit, os, signal, sys, time
+from pathlib import Path
+from trtdsl.cli import validate
+from trtdsl.cli.main import main
+from trtdsl.engine.files import Staged
+from trtdsl.engine.progress import Interruption, run_interruptible
+
+signals, lasts, fails = map(float, sys.argv[1:])
+
+def work():
+    for _ in range(int(signals)):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+    time.sleep(lasts)
+
+def build(*_, **__):
+    print("so far", end="")
+    with Staged() as staged:
+        staged.write(Path("net.engine"), b"half of it")
+        try:
+            run_interruptible(work, Interruption(), stops=signals > 1)
+        except KeyboardInterrupt:
+            time.sleep(1)
+            if fails:
+                raise OSError(28, "No space left on device") from None
+            raise
+
+validate.load_network = build
+atexit.register(os.abort)
+main(["validate", "net.yaml"])
+"""
+ENDS = {
+    "a build that nothing stops": ((1, 60, 0), 130, "interrupted\n"),
+    "a second Ctrl-C": ((2, 60, 0), 130, "interrupted\n"),
+    "what fails on the way out": ((1, 60, 1), 1, "error[file]: no space left on device\n"),
+    "a build that has ended": ((1, 0, 0), -signal.SIGABRT, "interrupted\n"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "status", "said"), ENDS.values(), ids=ENDS)
+def test_a_build_that_goes_on_does_not_see_the_interpreter_shut_down(
+    arguments: tuple[int, ...], status: int, said: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=30)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "so far", said)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -118,7 +118,22 @@ MISTAKES = {
     "no archive": (["--reference", "--inputs", "x.npy"], 1, "x.npy is no npz file"),
     "no name": (["--reference", "--input", "x.npy"], 2, "`x.npy` is not NAME=FILE"),
     "given twice": (["--reference", "--input", "x=x.npy", "--inputs", "in.npz"], 2, "in.npz has `x` as well"),
-    "no numbers": (["--reference", "--mean", "a,b"], 2, "`a,b` is not one number, or several with commas"),
+    "no numbers": (
+        ["--reference", "--input", "x=x.png", "--mean", "a,b"],
+        2,
+        "`a,b` is not one number, or several with commas",
+    ),
+    "what is of engines": (
+        ["--reference", "--gpu", "0", "--runtime", "auto", "--option", "tf32=false", "--target", "8.9"],
+        2,
+        "--gpu, --runtime, --target, --option: about engines, and --reference makes none",
+    ),
+    "what is of images": (
+        ["--reference", "--input", "x=x.npy", "--mean", "0", "--order", "rgb"],
+        2,
+        "--mean, --order: about images, and no --input is one",
+    ),
+    "what is of images, without any input": (["--scale", "1"], 2, "--scale: about images, and no --input is one"),
     "a layout": (["--reference", "--layout", "chw"], 2, "'chw' is not one of 'nchw', 'nhwc'"),
     "labels of nothing": (["--reference", "--labels", "x.txt"], 2, "--labels is about what --top-k lists"),
     "written over what is read": (

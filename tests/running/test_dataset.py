@@ -60,7 +60,7 @@ def test_arrays(case: str, tmp_path: Path, folder: Path) -> None:
 
 
 def test_images_in_folders_inside_in_the_order_of_their_paths(tmp_path: Path, folder: Path) -> None:
-    for name, value in (("b/1.png", 30), ("a/2.PNG", 20), ("a/1.png", 10)):
+    for name, value in (("a-b/1.png", 30), ("a/2.PNG", 20), ("a/1.png", 10)):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (5, 5), (value,) * 3).save(path)
@@ -132,6 +132,12 @@ WRONG: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         ONE % "1, 2, 4",
         r"0.npy: x takes \[N, 3, 2, 2\], not \[1, 3, 2, 5\]",
         "N is 1 to 4",
+    ),
+    "samples of other types": (
+        lambda folder: (save(folder, 1, (3, 2, 2)), np.save(folder / "1.npy", np.zeros((3, 2, 2)))),
+        ONE % "2, 2, 4",
+        r"x is float64\[3, 2, 2\] in .*1.npy, and int64\[3, 2, 2\] in .*0.npy",
+        "",
     ),
     "samples that do not go together": (
         lambda folder: (save(folder, 1, (3, 2, 2)), np.save(folder / "1.npy", np.zeros((3, 2, 4)))),

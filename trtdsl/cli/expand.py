@@ -29,8 +29,11 @@ def command(network: Path, output: Path | None, **described: Any) -> None:
     """
     from trtdsl.expand import dump
     from trtdsl.ops import CATALOGUE
+    from trtdsl.outputs import check_outputs
 
     flat = flatten_network(network, **described)
+    if output is not None:
+        check_outputs([output], flat)
     # Paths in what is written are relative to where it will lie.
     folder = output.parent if output is not None else Path()
     write_output(dump(flat, CATALOGUE, folder), output)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from trtdsl.running import Given, Pictures
@@ -118,14 +119,32 @@ def _gathering(command: F, decorators: Sequence[Callable[[F], F]]) -> F:
 
     @functools.wraps(command)
     def gathered(**given: Any) -> Any:
-        found = {name: given.pop(name) for name in names if name in given}
-        return command(inputs=InputOptions(**found), **given)
+        inputs = InputOptions(**{name: given.pop(name) for name in names if name in given})
+        _check_pictures(inputs, given.get("data"))
+        return command(inputs=inputs, **given)
 
     wrapped: Any = gathered
     for decorator in reversed(decorators):
         wrapped = decorator(wrapped)
     result: F = wrapped
     return result
+
+
+def _check_pictures(inputs: InputOptions, data: Path | None) -> None:
+    """Refuse options on images where there are none. Raises UsageError, RunError for a folder without data."""
+    source = click.get_current_context().get_parameter_source
+    names = ("scale", "mean", "std", "layout", "resize", "order")
+    said = [f"--{name}" for name in names if source(name) is not ParameterSource.DEFAULT]
+    if not said:
+        return
+    if data is None:
+        where, has_images = "no --input is one", any(not text.endswith(".npy") for text in inputs.given)
+    else:
+        from trtdsl.running.dataset import holds_images
+
+        where, has_images = f"{data} holds none", holds_images(data)
+    if not has_images:
+        raise click.UsageError(f"{', '.join(said)}: about images, and {where}")
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from trtdsl.cli.console import plural, show, table, written_files
 from trtdsl.cli.inputs import InputOptions, input_options
@@ -23,6 +24,7 @@ from trtdsl.cli.runnable import is_engine, numbers_of, open_runnable, runtime_op
 from trtdsl.errors import TrtdslError, reason_of
 
 if TYPE_CHECKING:
+    from trtdsl.network import Network
     from trtdsl.running import Array
 
 _ROWS = 32
@@ -72,7 +74,8 @@ def command(
     if labels is not None and top_k is None:
         raise click.UsageError("--labels is about what --top-k lists")
     names = _read_labels(labels) if labels is not None else None
-    outputs = _reference(network, inputs, described) if reference else _outputs(network, inputs, described)
+    run = _reference if reference else _outputs
+    outputs = run(network, inputs, output, described)
     click.echo(_as_json(outputs, top_k, names) if as_json else "\n".join(_readable(outputs, top_k, names)))
     if output is not None:
         from trtdsl.running import save_npz
@@ -81,11 +84,15 @@ def command(
         click.echo(written_files([output]), err=True)
 
 
-def _outputs(network: Path, inputs: InputOptions, described: Mapping[str, Any]) -> dict[str, Array]:
+def _outputs(
+    network: Path, inputs: InputOptions, output: Path | None, described: Mapping[str, Any]
+) -> dict[str, Array]:
     """What the engine gives."""
     from trtdsl.cli.progress import progress
 
     runnable = open_runnable(network, inputs, **described)
+    if runnable.network is not None:
+        _check_output(output, runnable.network)
     arrays = runnable.inputs()
     with progress(click.get_current_context().color) as reporter:
         engine = runnable.load(reporter)
@@ -93,17 +100,30 @@ def _outputs(network: Path, inputs: InputOptions, described: Mapping[str, Any]) 
         return numbers_of(engine, engine.run(arrays))
 
 
-def _reference(network: Path, inputs: InputOptions, described: Mapping[str, Any]) -> dict[str, Array]:
+def _reference(
+    network: Path, inputs: InputOptions, output: Path | None, described: Mapping[str, Any]
+) -> dict[str, Array]:
     """What the network gives in fp32, whatever TensorRT is there."""
     if is_engine(network):
         raise click.UsageError(f"--reference: {network} is an engine; give its network instead")
+    source = click.get_current_context().get_parameter_source
+    if said := [_ABOUT_ENGINES[name] for name in _ABOUT_ENGINES if source(name) is not ParameterSource.DEFAULT]:
+        raise click.UsageError(f"{', '.join(said)}: about engines, and --reference makes none")
     about_network = {name: value for name, value in described.items() if name not in _ABOUT_ENGINES}
     loaded = load_network(network, **about_network)
     show(loaded.warnings)
+    _check_output(output, loaded)
     return loaded.run(inputs.values(), reference=True, seed=inputs.seed, pictures=inputs.pictures())
 
 
-_ABOUT_ENGINES = ("gpu", "runtime", "target", "option_assignments")
+def _check_output(output: Path | None, network: Network) -> None:
+    from trtdsl.outputs import check_outputs
+
+    if output is not None:
+        check_outputs([output], network.flat, network.graph)
+
+
+_ABOUT_ENGINES = {"gpu": "--gpu", "runtime": "--runtime", "target": "--target", "option_assignments": "--option"}
 
 
 def _read_labels(path: Path) -> list[str]:

@@ -16,6 +16,7 @@ from trtdsl.targets.runtime import CHOICES
 
 if TYPE_CHECKING:
     from trtdsl.engine import ProgressReporter
+    from trtdsl.network import Network
     from trtdsl.running import Array
     from trtdsl.runtime import Engine
 
@@ -41,6 +42,7 @@ class Runnable:
 
     load: Callable[[ProgressReporter | None], Engine]
     inputs: Callable[[], dict[str, Array]]
+    network: Network | None = None
 
 
 def runtime_options(command: F) -> F:
@@ -116,7 +118,7 @@ def open_network(
 
         return make_inputs(network.graph, inputs.values(), seed=inputs.seed, pictures=inputs.pictures())
 
-    return Runnable(load, arrays)
+    return Runnable(load, arrays, network)
 
 
 def numbers_of(engine: Engine, outputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -78,7 +78,7 @@ def make_engine(
                 return EngineFile(output, lock.manifest, reused=True)
         elif usable is not None and maker.may_reuse(usable) and (found := maker.reuse(hashing.result(), usable)):
             return found
-        check_places(output, manifests.manifest_path(output), manifests.tactics_path(output))
+        check_places(*manifests.files_of(output))
         diagnostics = Diagnostics()
         tactics = lock.tactics() if lock is not None else maker.known_tactics() if cache is not None else None
         built = build_by_tactics(graph, runtime, options, diagnostics, progress, tactics)

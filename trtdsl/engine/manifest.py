@@ -28,6 +28,7 @@ from trtdsl.weights.sources import Stored
 FORMAT = 2
 SUFFIX = ".json"
 TACTICS = ".tactics"
+_NETWORKS = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,22 @@ def manifest_path(engine: Path) -> Path:
     return engine.with_name(engine.name + SUFFIX)
 
 
+def files_of(engine: Path) -> tuple[Path, Path, Path]:
+    """What a build may write: the engine, its manifest and its timing cache."""
+    return engine, manifest_path(engine), tactics_path(engine)
+
+
+def check_not_network(engine: Path) -> None:
+    """Raise EngineFileError for the file of a network where that of an engine is asked for."""
+    if engine.suffix in _NETWORKS:
+        raise EngineFileError.of(
+            "engine-missing",
+            f"{engine} is the file of a network, not of an engine",
+            hint=f"`trtdsl build {engine}` makes its engine; without one, `trtdsl explain {engine}` shows the TensorRT "
+            f"calls that it becomes, and `trtdsl validate {engine}` checks it",
+        )
+
+
 def encode(manifest: Mapping[str, Any]) -> bytes:
     """The bytes of a manifest's file."""
     return (json.dumps(manifest, indent=2) + "\n").encode()
@@ -213,6 +230,7 @@ def read(engine: Path) -> dict[str, Any]:
     except FileNotFoundError:
         if not engine.exists():
             raise EngineFileError.of("engine-missing", f"there is no engine {engine}") from None
+        check_not_network(engine)
         raise EngineFileError.of(
             "manifest-missing",
             f"{engine} has no manifest: there is no {path.name} beside it",
@@ -330,7 +348,28 @@ def verify(engine: Path, manifest: Mapping[str, Any]) -> None:
     try:
         actual = sha256_of(engine)
     except OSError as error:
-        raise EngineFileError.of("engine-missing", f"{engine} cannot be read: {reason_of(error)}") from None
+        raise _unreadable(engine, error) from None
+    _check_hash(engine, actual, manifest)
+
+
+def read_plan(engine: Path) -> bytes:
+    """The bytes of an engine file. Raises EngineFileError."""
+    try:
+        return engine.read_bytes()
+    except OSError as error:
+        raise _unreadable(engine, error) from None
+
+
+def verify_plan(engine: Path, plan: bytes, manifest: Mapping[str, Any]) -> None:
+    """As `verify`, for the bytes that were read: another build may replace the file meanwhile."""
+    _check_hash(engine, sha256(plan), manifest)
+
+
+def _unreadable(engine: Path, error: OSError) -> EngineFileError:
+    return EngineFileError.of("engine-missing", f"{engine} cannot be read: {reason_of(error)}")
+
+
+def _check_hash(engine: Path, actual: str, manifest: Mapping[str, Any]) -> None:
     if actual != manifest["engine"]["sha256"]:
         raise EngineFileError.of(
             "engine-differs",

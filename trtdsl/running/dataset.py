@@ -77,7 +77,7 @@ def read_dataset(graph: Graph, folder: Path, *, pictures: Pictures | None = None
     are files of other kinds. At most `limit` files are taken. Raises RunError (`data`) where there is nothing, or
     nothing that fits.
     """
-    files = _files(folder)
+    files = data_files(folder)
     kinds = {_kind(path) for path in files}
     if len(kinds) > 1:
         raise RunError.of("data", f"{folder} holds {' as well as '.join(sorted(kinds))}", hint="one kind in a folder")
@@ -98,7 +98,13 @@ def read_dataset(graph: Graph, folder: Path, *, pictures: Pictures | None = None
     return Dataset(graph, files, pictures or Pictures(), per_run, is_samples)
 
 
-def _files(folder: Path) -> tuple[Path, ...]:
+def holds_images(folder: Path) -> bool:
+    """Whether data in a folder are images. Raises RunError (`data`) where there is nothing."""
+    return any(_kind(path) == "images" for path in data_files(folder))
+
+
+def data_files(folder: Path) -> tuple[Path, ...]:
+    """The files of data in a folder and the folders inside, in order. Raises RunError (`data`) where there is none."""
     if not folder.is_dir():
         raise RunError.of("data", f"{folder} is no folder" if folder.exists() else f"there is no folder {folder}")
     found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

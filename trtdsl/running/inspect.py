@@ -8,7 +8,7 @@ from pathlib import Path
 from trtdsl.engine import manifest as manifests
 from trtdsl.engine.inspection import Inspection, inspect
 from trtdsl.engine.plugins import load_plugins
-from trtdsl.errors import EngineFileError, RunError, reason_of
+from trtdsl.errors import RunError
 from trtdsl.plugins.libraries import LibraryUse
 from trtdsl.targets.gpu import has_gpu
 from trtdsl.targets.plugins import load_libraries
@@ -20,10 +20,8 @@ def inspect_engine(engine: Path, choice: str = "auto", libraries: Sequence[Path]
 
     Raises EngineFileError, RunError without a GPU, RuntimeUnavailableError, BuildError for libraries that do not load.
     """
-    try:
-        plan = engine.read_bytes()
-    except OSError as error:
-        raise EngineFileError.of("engine-missing", f"{engine} cannot be read: {reason_of(error)}") from None
+    plan = manifests.read_plan(engine)
+    manifests.check_not_network(engine)
     if not has_gpu():
         raise RunError.of(
             "gpu-missing",
@@ -35,7 +33,7 @@ def inspect_engine(engine: Path, choice: str = "auto", libraries: Sequence[Path]
     if manifests.manifest_path(engine).exists():
         manifest = manifests.read(engine)
         # Code is run of an engine alone that is known to be the one that was built.
-        manifests.verify(engine, manifest)
+        manifests.verify_plan(engine, plan, manifest)
         host_code = bool(manifest["built_from"]["options"].get("version_compatible"))
         load_plugins(engine, manifest, runtime, libraries)
     elif libraries:
