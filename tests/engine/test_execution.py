@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.runtime.standin import Cuda, Driver, Plan, runtime_for
-from tests.runtime.test_engine import write
 from trtdsl.engine import execution
-from trtdsl.errors import EngineFileError, RunError
+from trtdsl.errors import RunError
 from trtdsl.runtime.device import Device
 
 X = np.array([-1.5, 2, 0.5], np.float32)
@@ -85,25 +83,6 @@ def test_a_prepared_run_is_repeated(cuda: Cuda, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("name", "held"), [("x", "float32"), ("shape", "int32")])
 def test_what_holds_an_element(name: str, held: str, cuda: Cuda) -> None:
     assert execution.storage(Plan(cuda, has_host=True), name) == held
-
-
-def test_a_plan_is_loaded_and_run(cuda: Cuda) -> None:
-    outputs = execution.execute(runtime_for(Plan(cuda)), b"plan", {"x": X})
-    np.testing.assert_array_equal(outputs["twice"], [-3, 4, 1])
-    assert cuda.is_all_given_back
-
-
-def test_a_file_is_checked_loaded_and_run(cuda: Cuda, tmp_path: Path) -> None:
-    path = write(tmp_path)
-    np.testing.assert_array_equal(execution.execute_file(runtime_for(Plan(cuda)), path, {"x": X})["twice"], [-3, 4, 1])
-    path.write_bytes(b"another")
-    with pytest.raises(EngineFileError, match="their hashes differ"):
-        execution.execute_file(runtime_for(Plan(cuda)), path, {"x": X})
-
-
-def test_a_plan_of_another_version(cuda: Cuda) -> None:
-    with pytest.raises(RunError, match=r"TensorRT 10\.15 does not load the engine: version tag does not match"):
-        execution.execute(runtime_for(None, "version tag does not match"), b"plan", {})
 
 
 def test_without_a_log_the_error_says_what_failed(cuda: Cuda) -> None:

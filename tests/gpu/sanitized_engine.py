@@ -19,9 +19,7 @@ import numpy as np  # noqa: E402
 from plugin_blocks import BLOCKS, CHAIN, make_input, write_blocks  # noqa: E402
 
 import trtdsl  # noqa: E402
-from trtdsl.engine.execution import execute_file  # noqa: E402
 from trtdsl.running import run_in_fp32  # noqa: E402
-from trtdsl.targets.runtime import find_runtime  # noqa: E402
 
 CHANNELS, SIZE = 24, (2, 31, 18)
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3}
@@ -46,7 +44,8 @@ def run(folder: Path) -> None:
     for precision, tolerance in TOLERANCES.items():
         wanted = dict(np.load(folder / f"{precision}.npz"))
         x = wanted.pop("x").astype(np.float32)
-        outputs = execute_file(find_runtime("tensorrt"), folder / f"{precision}.engine", {"x": x})
+        with trtdsl.Engine(folder / f"{precision}.engine", runtime="tensorrt") as engine:
+            outputs = engine.run({"x": x})
         errors = {name: device.relative_error(outputs[name], array) for name, array in wanted.items()}
         print(f"{precision}: {len(errors)} outputs, at most {max(errors.values()):.1e} off")
         assert max(errors.values()) <= tolerance, errors

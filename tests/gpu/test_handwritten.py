@@ -64,10 +64,9 @@ def test_every_field_arrives(gpu: Any, tmp_path: Path) -> None:
 def _runs_elsewhere(engine: Path, x: Any, folder: Path) -> None:
     """A process that only has the engine file finds the library by its manifest."""
     program = (
-        "import sys\nfrom pathlib import Path\nimport numpy as np\nfrom trtdsl.engine.execution import execute_file\n"
-        "from trtdsl.targets.runtime import find_runtime\n"
-        "x = np.load(sys.argv[2])\n"
-        "np.savez(sys.argv[3], **execute_file(find_runtime('tensorrt'), Path(sys.argv[1]), {'x': x}))\n"
+        "import sys\nimport numpy as np\nimport trtdsl\n"
+        "with trtdsl.Engine(sys.argv[1], runtime='tensorrt') as engine:\n"
+        "    np.savez(sys.argv[3], **engine.run({'x': np.load(sys.argv[2])}))\n"
     )
     np.save(folder / "x.npy", x)
     command = [sys.executable, "-c", program, engine, folder / "x.npy", folder / "y.npz"]

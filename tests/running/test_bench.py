@@ -7,6 +7,7 @@ import pytest
 
 import trtdsl
 from tests.runtime.standin import Cuda, Driver, Plan, runtime_for
+from trtdsl.build_options import BuildOptions
 from trtdsl.running.bench import LayerTime, Times, measure, measure_layers
 from trtdsl.runtime.device import Device
 
@@ -43,7 +44,7 @@ def test_percentiles(case: str) -> None:
 @pytest.mark.parametrize("transfers", [False, True], ids=["on the GPU", "copies"])
 def test_runs_are_counted(streams: int, graph: bool, transfers: bool, cuda: Cuda) -> None:
     plan = Plan(cuda)
-    with trtdsl.Engine.of_plan(runtime_for(plan), b"") as engine:
+    with trtdsl.Engine.of_plan(runtime_for(plan), b"", BuildOptions()) as engine:
         found = measure(engine, {"x": X}, warm_up=0, duration=0.02, streams=streams, graph=graph, transfers=transfers)
     assert plan.contexts == streams
     assert found.gpu.count % streams == 0
@@ -61,14 +62,14 @@ def test_copies_are_part_of_a_run_only_if_asked(transfers: bool, cuda: Cuda, mon
     copy = cuda.cudaMemcpyAsync
     monkeypatch.setattr(cuda, "cudaMemcpyAsync", lambda *given: copied.append(given[2]) or copy(*given))
     plan = Plan(cuda)
-    with trtdsl.Engine.of_plan(runtime_for(plan), b"") as engine:
+    with trtdsl.Engine.of_plan(runtime_for(plan), b"", BuildOptions()) as engine:
         found = measure(engine, {"x": X}, warm_up=0, duration=0, transfers=transfers)
     assert plan.runs > found.latency.count + found.gpu.count  # some to warm up
     assert len(copied) == (2 * plan.runs if transfers else 1)
 
 
 def test_layers_with_their_lines(cuda: Cuda) -> None:
-    with trtdsl.Engine.of_plan(runtime_for(Plan(cuda)), b"") as engine:
+    with trtdsl.Engine.of_plan(runtime_for(Plan(cuda)), b"", BuildOptions()) as engine:
         found = measure_layers(engine, {"x": X}, runs=4)
     assert found == (LayerTime("double", 0.75, ("net.yaml:7", "net.yaml:9")), LayerTime("copy", 0.25))
     assert found[0].as_dict() == {"name": "double", "ms": 0.75, "lines": ["net.yaml:7", "net.yaml:9"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 import trtdsl
 from tests.runtime.standin import Cuda, Driver, Plan, runtime_for
+from trtdsl.calibration import devices
 from trtdsl.engine import make
 from trtdsl.errors import NetworkError, RunError
 from trtdsl.running import gpu
@@ -98,3 +100,23 @@ def test_without_a_gpu_nothing_is_built(
     with pytest.raises(RunError, match="an engine needs a GPU to run"):
         network.engine(runtime="rtx")
     assert machine.built == 0
+
+
+@pytest.mark.parametrize("built_in", [gpu, devices], ids=["compare", "calibrate"])
+def test_what_is_built_to_be_run_is_loaded_as_it_was_built(
+    built_in: ModuleType, rtx: Runtime, network: trtdsl.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine for later versions of TensorRT brings code, which has to be allowed."""
+    machine = Machine(rtx, monkeypatch)
+    plan = Plan(machine.cuda)
+    runtime = runtime_for(plan)
+    monkeypatch.setattr(gpu, "find_runtime", lambda choice: runtime)
+    monkeypatch.setattr(built_in, "build", lambda *_: b"an engine")
+    options = replace(network.options(), version_compatible=True)
+    if built_in is gpu:
+        outputs = gpu.Runner(runtime).run(network.typed, options, {"x": X})
+    else:
+        outputs = devices.loader("gpu", "auto", options)(network.graph)({"x": X})
+    np.testing.assert_array_equal(outputs["twice"], [-3, 4, 1])
+    assert plan.loaded_with == (True, None)
+    assert machine.cuda.is_all_given_back

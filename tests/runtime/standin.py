@@ -50,6 +50,11 @@ class Cuda:
         self.streams: set[int] = set()
         self.events: set[int] = set()
         self.graphs: dict[int, list[Callable[[], None]]] = {}
+        self.templates: set[int] = set()
+        self.flags: list[int] = []
+        self.elsewhere: dict[int, tuple[Kind, int]] = {}
+        """Addresses of other memory than this has given, with what it is and the GPU."""
+        self.fails_from_now_on = False
         self.captured: list[Callable[[], None]] | None = None
         self.limit = 1 << 20
         self.said: list[str] = []
@@ -57,7 +62,7 @@ class Cuda:
 
     @property
     def is_all_given_back(self) -> bool:
-        return not (self.memory or self.pinned or self.streams or self.events or self.graphs)
+        return not (self.memory or self.pinned or self.streams or self.events or self.graphs or self.templates)
 
     def do(self, action: Callable[[], None]) -> None:
         """What a stream is told."""
@@ -84,17 +89,22 @@ class Cuda:
     def _allocate(self, size: int, held: dict[int, Any]) -> tuple[Any, ...]:
         if size > self.limit:
             return Status.cudaErrorMemoryAllocation, 0
+        if not size:
+            return Status.cudaSuccess, 0  # no address, and no error either
         buffer = ctypes.create_string_buffer(size + 256)
         address = -(-ctypes.addressof(buffer) // 256) * 256
+        ctypes.memset(buffer, 0xAB, size + 256)  # whatever lay there before
         held[address] = buffer
         return Status.cudaSuccess, address
 
     def cudaFree(self, pointer: int) -> tuple[Any, ...]:
-        del self.memory[pointer]
+        if pointer:
+            del self.memory[pointer]
         return OK
 
     def cudaFreeHost(self, pointer: int) -> tuple[Any, ...]:
-        del self.pinned[pointer]
+        if pointer:
+            del self.pinned[pointer]
         return OK
 
     def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> tuple[Any, ...]:
@@ -102,12 +112,16 @@ class Cuda:
         return OK
 
     def cudaPointerGetAttributes(self, address: int) -> tuple[Any, ...]:
+        if address in self.elsewhere:
+            kind, device = self.elsewhere[address]
+            return Status.cudaSuccess, SimpleNamespace(type=kind, device=device)
         for held, kind in ((self.memory, Kind.cudaMemoryTypeDevice), (self.pinned, Kind.cudaMemoryTypeHost)):
             if any(start <= address < start + len(buffer) for start, buffer in held.items()):
                 return Status.cudaSuccess, SimpleNamespace(type=kind, device=0)
         return Status.cudaSuccess, SimpleNamespace(type=Kind.cudaMemoryTypeUnregistered, device=-2)
 
     def cudaStreamCreateWithFlags(self, flags: int) -> tuple[Any, ...]:
+        self.flags.append(flags)
         number = next(self._numbers)
         self.streams.add(number)
         return Status.cudaSuccess, number
@@ -121,6 +135,7 @@ class Cuda:
         return OK
 
     def cudaEventCreateWithFlags(self, flags: int) -> tuple[Any, ...]:
+        self.flags.append(flags)
         number = next(self._numbers)
         self.events.add(number)
         return Status.cudaSuccess, number
@@ -144,7 +159,7 @@ class Cuda:
 
     def cudaEventSynchronize(self, event: int) -> tuple[Any, ...]:
         self.said.append("finish a mark")
-        return OK
+        return (Status.cudaErrorInvalidValue,) if self.fails_from_now_on else OK
 
     def _name(self, stream: int) -> str:
         return "own" if stream in self.streams else str(stream)
@@ -155,6 +170,7 @@ class Cuda:
 
     def cudaStreamEndCapture(self, stream: int) -> tuple[Any, ...]:
         captured, self.captured = self.captured, None
+        self.templates.add(id(captured))
         return Status.cudaSuccess, captured
 
     def cudaGraphInstantiate(self, graph: Any, flags: int) -> tuple[Any, ...]:
@@ -163,6 +179,7 @@ class Cuda:
         return Status.cudaSuccess, number
 
     def cudaGraphDestroy(self, graph: Any) -> tuple[Any, ...]:
+        self.templates.remove(id(graph))
         return OK
 
     def cudaGraphExecDestroy(self, graph: int) -> tuple[Any, ...]:
@@ -266,6 +283,7 @@ class Plan:
         self.says = says
         self.contexts = 0
         self.runs = 0
+        self.loaded_with: tuple[bool, int | None] | None = None
         tensors = [("x", Mode.INPUT, DataType.FLOAT, Location.DEVICE)]
         tensors += [("shape", Mode.INPUT, DataType.INT32, Location.HOST)] if has_host else []
         tensors += [("twice", Mode.OUTPUT, DataType.FLOAT, Location.DEVICE)]
@@ -316,6 +334,8 @@ class Execution:
 
     def set_optimization_profile_async(self, index: int, stream: int) -> bool:
         self.active_optimization_profile = index
+        self.shapes.clear()
+        self.addresses.clear()
         return True
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
@@ -327,7 +347,7 @@ class Execution:
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.told.append(f"address of {name}")
         self.addresses[name] = address
-        return True
+        return bool(address)
 
     def set_output_allocator(self, name: str, allocator: Any) -> bool:
         self.allocators[name] = allocator
@@ -368,11 +388,13 @@ def _at(address: int, kind: Any, count: int) -> np.ndarray[Any, Any]:
     return np.ctypeslib.as_array((kind * count).from_address(address))
 
 
-def runtime_for(plan: Plan | None, says: str = "") -> Runtime:
+def runtime_for(plan: Plan | None, says: str = "", *, cores: int = 0) -> Runtime:
     """A TensorRT that takes every file for one engine, and logs something at that."""
 
     class Loader:
-        num_DLA_cores = 0
+        num_DLA_cores = cores
+        DLA_core: int | None = None
+        engine_host_code_allowed = False
 
         def __init__(self, logger: Any) -> None:
             self.logger = logger
@@ -380,6 +402,8 @@ def runtime_for(plan: Plan | None, says: str = "") -> Runtime:
         def deserialize_cuda_engine(self, data: bytes) -> Plan | None:
             if says:
                 self.logger.log(SimpleNamespace(name="ERROR"), says)
+            if plan is not None:
+                plan.loaded_with = (self.engine_host_code_allowed, self.DLA_core)
             return plan
 
     module = SimpleNamespace(

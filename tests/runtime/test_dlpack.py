@@ -54,6 +54,17 @@ def test_what_numpy_makes_is_read(dtype: str) -> None:
     assert found.device == (dlpack.CPU, 0)
 
 
+def test_where_an_array_begins_behind_its_memory() -> None:
+    array = np.arange(4, dtype=np.float32)
+    capsule = array.__dlpack__()
+    dlpack._Managed.from_address(dlpack._get_pointer(capsule, b"dltensor")).tensor.byte_offset = 8
+    assert dlpack.read(capsule).address == array.ctypes.data + 8
+
+
+def test_strides_of_what_has_no_elements() -> None:
+    assert dlpack.read(dlpack.make(0, (2, 0, 3), "int8", (dlpack.CPU, 0), None)).strides == (3, 3, 1)
+
+
 TORCH = ["float32", "float16", "bfloat16", "float8_e4m3fn", "int64", "int32", "int8", "bool"]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ import pytest
 
 import trtdsl
 from tests.runtime.standin import Cuda, Driver, Plan, device_of, runtime_for
+from trtdsl.build_options import BuildOptions
+from trtdsl.engine import manifest as manifests
 from trtdsl.engine.files import sha256
 from trtdsl.errors import EngineFileError, RunError
 from trtdsl.runtime import engine as module
+from trtdsl.runtime.admission import admit
 from trtdsl.runtime.device import Device
 from trtdsl.runtime.loaded import RunLog
 
@@ -69,8 +74,10 @@ def write(folder: Path, **changed: Any) -> Path:
 def load(cuda: Cuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
     """Loads an engine file on the stand-ins; `plan` settles what the engine does."""
 
-    def load(path: Path | None = None, plan: Plan | None = None, says: str = "", **arguments: Any) -> trtdsl.Engine:
-        made = runtime_for(None if says else plan or Plan(cuda), says)
+    def load(
+        path: Path | None = None, plan: Plan | None = None, says: str = "", cores: int = 0, **arguments: Any
+    ) -> trtdsl.Engine:
+        made = runtime_for(None if says else plan or Plan(cuda), says, cores=cores)
         monkeypatch.setattr(module, "find_runtime", lambda choice: made)
         return trtdsl.Engine(path or write(tmp_path), **arguments)
 
@@ -86,8 +93,22 @@ def test_an_engine_runs_until_it_is_released(load: Load, cuda: Cuda) -> None:
         assert engine.manifest["name"] == "net"
         np.testing.assert_array_equal(engine.run({"x": X})["twice"], [-3, 4, 1])
         assert not engine.is_released
+        loaded = engine._there
     assert engine.is_released
+    assert loaded.engine is None
     assert cuda.is_all_given_back
+
+
+def test_an_engine_that_nobody_has_gives_all_back(load: Load, cuda: Cuda) -> None:
+    """At once, not when Python looks for cycles: the GPU's memory is none of what that goes by."""
+    engine = load()
+    gc.disable()
+    try:
+        engine.run({"x": X})
+        del engine
+        assert cuda.is_all_given_back
+    finally:
+        gc.enable()
 
 
 def test_a_released_engine_says_so(load: Load) -> None:
@@ -190,8 +211,10 @@ def test_there_is_no_such_gpu(gpus: int, there: str) -> None:
 
 def test_there_is_no_gpu(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_gpu", lambda: False)
-    with pytest.raises(RunError, match="an engine needs a GPU to run"):
+    with pytest.raises(RunError, match="an engine needs a GPU to run") as error:
         load()
+    hint = "on a CPU, `trtdsl run net.yaml --reference` gives the network's outputs in fp32"
+    assert error.value.diagnostics[0].hint == hint
 
 
 def test_arrays_of_the_gpu_are_not_written_by_later_runs(load: Load, cuda: Cuda) -> None:
@@ -281,6 +304,17 @@ def test_threads(limit: int | None, most: int, load: Load, cuda: Cuda) -> None:
     assert cuda.is_all_given_back
 
 
+def test_a_run_that_failed_does_not_keep_an_engine_from_its_release(load: Load, cuda: Cuda) -> None:
+    with load() as engine:
+        engine.prepare(contexts=2)
+        contexts = [engine.context() for _ in range(2)]
+        for context in contexts:
+            context.run({"x": X}, stream=7, on_device=True)
+        cuda.fails_from_now_on = True
+    assert all(context.is_released for context in contexts)
+    assert cuda.is_all_given_back
+
+
 def test_threads_that_come_too_late(load: Load, cuda: Cuda) -> None:
     engine = load(max_contexts=1)
     refused = []
@@ -332,20 +366,65 @@ def test_the_documentation_runs(
     assert printed[-1] == ["[2. 2. 2.]", "[4. 4. 4.]"][number]
 
 
+# Whether code for the host is allowed, and the DLA core, by the options that an engine was built with.
+LOADED: dict[str, tuple[dict[str, Any], tuple[bool, int | None]]] = {
+    "as usual": ({}, (False, None)),
+    "for later versions": ({"version_compatible": True}, (True, None)),
+    "for a DLA core": ({"dla_core": 1}, (False, 1)),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), LOADED.values(), ids=LOADED)
+def test_how_tensorrt_loads_an_engine(
+    options: dict[str, Any], expected: tuple[bool, int | None], load: Load, cuda: Cuda, tmp_path: Path
+) -> None:
+    from_file, from_bytes = Plan(cuda), Plan(cuda)
+    load(write(tmp_path, options=options), from_file, cores=2).release()
+    trtdsl.Engine.of_plan(runtime_for(from_bytes, cores=2), b"an engine", BuildOptions(**options)).release()
+    assert (from_file.loaded_with, from_bytes.loaded_with) == (expected, expected)
+
+
+def test_another_dla_core_than_it_was_built_for(load: Load, cuda: Cuda, tmp_path: Path) -> None:
+    plan = Plan(cuda)
+    load(write(tmp_path, options={"dla_core": 1}), plan, cores=2, dla_core=0).release()
+    assert plan.loaded_with == (False, 0)
+
+
 def test_an_engine_out_of_bytes(load: Load, cuda: Cuda) -> None:
-    with trtdsl.Engine.of_plan(runtime_for(Plan(cuda)), b"an engine") as engine:
+    with trtdsl.Engine.of_plan(runtime_for(Plan(cuda)), b"an engine", BuildOptions()) as engine:
         assert engine.manifest is None
         np.testing.assert_array_equal(engine.run({"x": X})["twice"], [-3, 4, 1])
     assert cuda.is_all_given_back
 
 
 def test_what_tensorrt_says_of_a_failure(cuda: Cuda, load: Load) -> None:
-    engine = trtdsl.Engine.of_plan(runtime_for(Plan(cuda, works=False)), b"")
+    engine = trtdsl.Engine.of_plan(runtime_for(Plan(cuda, works=False)), b"", BuildOptions())
     log = engine._there.log
     assert log is not None
     log.hear("ERROR", "misaligned address")
     with pytest.raises(RunError, match="the engine did not run: misaligned address"):
         engine.run({"x": X})
+
+
+def test_what_tensorrt_said_is_no_part_of_other_errors(cuda: Cuda, load: Load) -> None:
+    engine = load()
+    log = engine._there.log
+    assert log is not None
+    log.hear("ERROR", "misaligned address")
+    with pytest.raises(RunError, match=r"the engine also takes x$"):
+        engine.run({})
+
+
+# An engine for all GPUs from Ampere (8.0) on, which was built on one of 8.9.
+AMPERE = {"7.5": False, "8.0": True, "9.0": True, "12.0": True}
+
+
+@pytest.mark.parametrize(("capability", "runs"), AMPERE.items())
+def test_engines_for_all_from_ampere_on(capability: str, runs: bool, tmp_path: Path, cuda: Cuda) -> None:
+    gpu = "NVIDIA L4, compute capability 8.9, CUDA driver 12080"
+    path = write(tmp_path, gpu=gpu, options={"hardware_compatibility": "ampere_plus"})
+    with nullcontext() if runs else pytest.raises(EngineFileError, match=f"and this GPU has {capability}"):
+        admit(path, manifests.read(path), runtime_for(Plan(cuda)), capability)
 
 
 def test_what_tensorrt_says_does_not_pile_up(cuda: Cuda) -> None:

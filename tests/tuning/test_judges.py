@@ -63,7 +63,8 @@ class Gpu:
         return Built(typed, b"timings %d" % len(self.built))
 
     @contextmanager
-    def _engine(self, runtime: Runtime, plan: Graph) -> Iterator[Any]:
+    def _engine(self, runtime: Runtime, plan: Graph, options: BuildOptions) -> Iterator[Any]:
+        assert (plan, options) == self.built[-1][:2]
         yield SimpleNamespace(run=load_on_cpu(plan, stepwise=True))
 
     def _measure(self, engine: Any, inputs: Mapping[str, Any], *, graph: bool, **_: Any) -> Any:
@@ -103,6 +104,15 @@ def test_engines_are_held_against_one_in_fp32_without_tf32(gpu: Gpu, tmp_path: P
     assert gpu.built[1][1].tf32
     # All builds share what they measured.
     assert [entry[2].timings for entry in gpu.built] == [b"", b"timings 1"]
+
+
+def test_engines_that_are_built_otherwise_are_told_apart(gpu: Gpu, tmp_path: Path) -> None:
+    first, again, other = (
+        OnGpu(graph(tmp_path, "fp16"), [{"x": SMALL}], "auto", BuildOptions(optimization_level=level)).settings
+        for level in (3, 3, 5)
+    )
+    assert first == again
+    assert first != other
 
 
 def test_what_cannot_be_built_is_no_answer_to_take(gpu: Gpu, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def _load_engine(runtime: str, options: BuildOptions, progress: ProgressReporter
     found = runner(runtime).runtime
     from trtdsl.runtime import Engine
 
-    engine = Engine.of_plan(found, build(in_fp32(graph), found, options, Diagnostics(), progress))
+    engine = Engine.of_plan(found, build(in_fp32(graph), found, options, Diagnostics(), progress), options)
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return engine.run(inputs_in_fp32(graph, inputs))

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trtdsl.engine import manifest as manifests
 from trtdsl.engine.log import BuildLog
-from trtdsl.engine.plugins import load_plugins
 from trtdsl.runtime.bound_run import BoundRun
 from trtdsl.runtime.context import Context
 from trtdsl.runtime.device import Device
 from trtdsl.runtime.device_array import DeviceArray
-from trtdsl.runtime.loaded import Loaded, load
+from trtdsl.runtime.loaded import Loaded
 from trtdsl.runtime.takers import Delivery, Taker
 from trtdsl.runtime.tensors import element_type
-from trtdsl.targets.runtime import Runtime
 
 Array = np.ndarray[Any, Any]
-
-
-def execute_file(
-    runtime: Runtime, engine: Path, inputs: Mapping[str, Array], libraries: Sequence[Path] = ()
-) -> dict[str, Array]:
-    """The outputs of an engine file, with the plugins that its manifest names; `libraries` are places to find them.
-
-    Raises EngineFileError for a file, a manifest or a library of plugins that is missing or another one, RunError.
-    """
-    manifest = manifests.read(engine)
-    manifests.verify(engine, manifest)
-    load_plugins(engine, manifest, runtime, libraries)
-    return execute(runtime, engine.read_bytes(), inputs)
-
-
-def execute(runtime: Runtime, plan: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The outputs of a serialized engine. Raises RunError, with what TensorRT says of it."""
-    return _run(load(runtime, plan, Device.open()), inputs)
 
 
 def run(trt: Any, engine: Any, inputs: Mapping[str, Array], log: BuildLog | None = None) -> dict[str, Array]:
@@ -49,11 +27,7 @@ def run(trt: Any, engine: Any, inputs: Mapping[str, Array], log: BuildLog | None
     `trt` is TensorRT's module; `log` heard what it said while the engine was loaded. Raises RunError for wrong names,
     types and shapes, and where CUDA or TensorRT fails, with what TensorRT says of it.
     """
-    return _run(Loaded(Device.open(), trt, engine, log), inputs)
-
-
-def _run(loaded: Loaded, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    with Context(loaded) as context:
+    with Context(Loaded(Device.open(), trt, engine, log)) as context:
         return context.run(inputs)
 
 

@@ -32,9 +32,11 @@ class Runner:
         progress: ProgressReporter | None = None,
     ) -> dict[str, Array]:
         """The outputs of a typed graph's engine, which is built here and now. Raises BuildError, RunError."""
-        from trtdsl.engine.execution import execute
+        from trtdsl.runtime import Engine
 
-        return execute(self.runtime, build(graph, self.runtime, options, Diagnostics(), progress), inputs)
+        plan = build(graph, self.runtime, options, Diagnostics(), progress)
+        with Engine.of_plan(self.runtime, plan, options) as engine:
+            return engine.run(inputs)
 
 
 def runner(choice: str) -> Runner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -115,7 +115,8 @@ class Context:
             self.is_released = True
             self._round += 1
             with self.device.active():
-                self._settle()
+                with suppress(RunError):  # that a run failed is told where it is waited for
+                    self._settle()
                 self._drop_graphs()
                 self._done.destroy()
                 self._stream.destroy()
@@ -299,8 +300,9 @@ class Context:
             self._settle()
         for feed in bound.feeds:
             feed.fill()
-            if feed.after is not None:
-                self.device.join(bound.stream, feed.after)
+        for after in (*(feed.after for feed in bound.feeds), *(taker.after for taker in bound.takers)):
+            if after is not None:
+                self.device.join(bound.stream, after)
         self._under_way = bound.stream
         try:
             if bound.graph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,7 +131,7 @@ class Device:
 
     def _quietly(self, function: Callable[[Any], object], value: Any) -> None:
         """Call what gives something back: where that fails, there is nobody to tell."""
-        with self.active():
+        with suppress(RunError), self.active():
             function(value)
 
     def copy(self, target: int, source: int, size: int, stream: int) -> None:
@@ -199,7 +199,9 @@ class Device:
         try:
             enqueue()
         except BaseException:
-            self._cuda.cudaStreamEndCapture(stream)
+            status, graph = self._cuda.cudaStreamEndCapture(stream)
+            if status == self._success:
+                self._cuda.cudaGraphDestroy(graph)
             raise
         graph = self._checked(self._cuda.cudaStreamEndCapture(stream))
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trtdsl.build_options import BuildOptions
 from trtdsl.engine import manifest as manifests
 from trtdsl.engine.plugins import load_plugins
 from trtdsl.errors import RunError
@@ -51,23 +52,27 @@ class Engine:
         """
         path = Path(path)
         manifest = manifests.read(path)
-        manifests.verify(path, manifest)
+        plan = manifests.read_plan(path)
+        manifests.verify_plan(path, plan, manifest)
         if not has_gpu():
-            raise RunError.of("gpu-missing", "an engine needs a GPU to run, and there is none here")
+            network = manifest["source"]["file"]
+            hint = f"on a CPU, `trtdsl run {network} --reference` gives the network's outputs in fp32"
+            raise RunError.of("gpu-missing", "an engine needs a GPU to run, and there is none here", hint=hint)
         device, found = Device.open(gpu), find_runtime(runtime)
         admit(path, manifest, found, device.capability)
         load_plugins(path, manifest, found, [Path(library) for library in plugins])
         options = manifest["built_from"]["options"]
         core = options.get("dla_core") if dla_core is None else dla_core
         host_code = bool(options.get("version_compatible"))
-        self._start(load(found, path.read_bytes(), device, dla_core=core, host_code=host_code), max_contexts)
+        self._start(load(found, plan, device, dla_core=core, host_code=host_code), max_contexts)
         self.manifest = manifest
 
     @classmethod
-    def of_plan(cls, runtime: Runtime, plan: Any, *, gpu: int = 0, dla_core: int | None = None) -> Engine:
-        """An engine that was just built here, from its bytes. Raises RunError."""
+    def of_plan(cls, runtime: Runtime, plan: Any, options: BuildOptions, *, gpu: int = 0) -> Engine:
+        """An engine that was just built here with some options, from its bytes. Raises RunError."""
         engine = cls.__new__(cls)
-        engine._start(load(runtime, plan, Device.open(gpu), dla_core=dla_core), None)
+        core, host_code = options.dla_core, options.version_compatible
+        engine._start(load(runtime, plan, Device.open(gpu), dla_core=core, host_code=host_code), None)
         return engine
 
     manifest: Mapping[str, Any] | None = None
@@ -75,7 +80,7 @@ class Engine:
 
     def _start(self, loaded: Loaded, max_contexts: int | None) -> None:
         self._loaded: Loaded | None = loaded
-        self._pool = Pool(self._make_context, max_contexts)
+        self._pool = Pool(max_contexts)
         self._contexts: weakref.WeakSet[Context] = weakref.WeakSet()
         self._making = threading.Lock()
 
@@ -125,7 +130,7 @@ class Engine:
         TensorRT fails.
         """
         shapes = tuple(getattr(inputs.get(entry.name), "shape", None) for entry in self._there.inputs)
-        with self._pool.borrowed(shapes) as context:
+        with self._pool.borrowed(self._make_context, shapes) as context:
             return context.run_and_part(
                 inputs,
                 outputs=outputs or {},
@@ -171,7 +176,7 @@ class Engine:
     def _prepare(self, zeros: Mapping[str, Any], count: int, profile: int | None, graph: bool) -> None:
         """Hold all contexts at once, so that there are as many."""
         if count:
-            with self._pool.borrowed() as context:
+            with self._pool.borrowed(self._make_context) as context:
                 context.run(zeros, profile=profile, graph=graph)
                 self._prepare(zeros, count - 1, profile, graph)
 

@@ -14,8 +14,7 @@ from trtdsl.runtime.context import Context
 class Pool:
     """Contexts of one engine, made when all others are taken, up to `limit`; beyond it whoever asks waits."""
 
-    def __init__(self, make: Callable[[], Context], limit: int | None) -> None:
-        self._make = make
+    def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._condition = threading.Condition()
         self._free: list[Context] = []
@@ -23,9 +22,12 @@ class Pool:
         self._is_closed = False
 
     @contextmanager
-    def borrowed(self, shapes: tuple[Any, ...] | None = None) -> Iterator[Context]:
-        """A context for one run: one that ran on these shapes last if any is free. Raises RunError once closed."""
-        context = self._take(shapes)
+    def borrowed(self, make: Callable[[], Context], shapes: tuple[Any, ...] | None = None) -> Iterator[Context]:
+        """A context for one run: one that ran on these shapes last if any is free, else what `make` gives.
+
+        Raises RunError once closed.
+        """
+        context = self._take(make, shapes)
         try:
             yield context
         finally:
@@ -33,7 +35,7 @@ class Pool:
                 self._free.append(context)
                 self._condition.notify()
 
-    def _take(self, shapes: tuple[Any, ...] | None) -> Context:
+    def _take(self, make: Callable[[], Context], shapes: tuple[Any, ...] | None) -> Context:
         with self._condition:
             while True:
                 if self._is_closed:
@@ -45,7 +47,7 @@ class Pool:
                     break
                 self._condition.wait()
         try:
-            return self._make()
+            return make()
         except BaseException:
             with self._condition:
                 self._count -= 1

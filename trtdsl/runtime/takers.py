@@ -25,8 +25,12 @@ class Delivery:
 
 
 class Taker:
-    """One output. `address` is where the engine writes it; `is_for_host` that a copy to the host follows."""
+    """One output. `address` is where the engine writes it; `is_for_host` that a copy to the host follows.
 
+    `after` is a stream that still uses the memory.
+    """
+
+    after: int | None = None
     is_for_host = False
     has_settled_size = True
 
@@ -77,6 +81,7 @@ class Given(Taker):
     def __init__(self, tensor: EngineTensor, view: View, value: Any, buffers: Buffers) -> None:
         spare = 0 if view.nbytes else buffers.on_device(tensor.name).reserve(0).address
         super().__init__(tensor, view.shape, view.address if view.nbytes else spare)
+        self.after = view.after
         self._value = value
 
     def result(self, delivery: Delivery) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trtdsl.build_options import BuildOptions
@@ -34,7 +35,12 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """What measures, as people are told; it differs for whatever could measure otherwise."""
+        """What measures, as people are told."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What else it measures with: another one of the same name and settings comes to the same."""
         ...
 
     @property
@@ -56,6 +62,7 @@ class OnCpu:
 
     dtypes = frozenset({DataType.FP32, DataType.FP16, DataType.INT8})
     name = "ONNX form by ONNX Runtime on a CPU"
+    settings: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, graph: Graph, data: Iterable[Mapping[str, Array]]) -> None:
         """Runs the network in fp32 on all data. Raises RunError, ExportError."""
@@ -101,6 +108,10 @@ class OnGpu:
         return f"engines of {self.runtime} on {current_gpu()}"
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        return self._options.as_dict()
+
+    @property
     def dtypes(self) -> frozenset[DataType]:
         return self.runtime.dtypes
 
@@ -125,7 +136,7 @@ class OnGpu:
         options = self._options if tf32 is None else replace(self._options, tf32=tf32)
         built = build_by_tactics(typed, self.runtime, options, Diagnostics(), self._progress, self._tactics)
         self._tactics = Tactics(built.timings or b"")
-        with Engine.of_plan(self.runtime, built.plan) as engine:
+        with Engine.of_plan(self.runtime, built.plan, options) as engine:
             outputs = [engine.run(inputs) for inputs in data]
             return outputs, _milliseconds(engine, data[0])
 
