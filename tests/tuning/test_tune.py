@@ -13,7 +13,8 @@ import pytest
 
 import trtdsl
 from trtdsl.errors import NetworkError, RunError
-from trtdsl.tuning import Assignment, Trial
+from trtdsl.running import Pictures
+from trtdsl.tuning import Assignment, OnCpu, Trial
 from trtdsl.types import DataType
 
 pytest.importorskip("onnxruntime", reason="runs networks on a CPU: pip install 'trtdsl[onnx]'")
@@ -103,8 +104,17 @@ def test_a_run_that_was_stopped_goes_on(folder: Path) -> None:
     assert rest.assignment == whole.assignment
 
 
+SCALED = NETWORK.replace("fp32   #", "{default: fp32, fallback: fp16}   #") + "quantization: net.scales\n"
+
+
+def _write_scales(folder: Path, scale: float) -> None:
+    (folder / "net.scales").write_text(f"trtdsl-scales: 1\nscales: {{x: {scale}, root: 1}}\n")
+
+
 CHANGED: dict[str, Any] = {
-    "another layer": lambda folder: (folder / "net.yaml").write_text(NETWORK.replace("relu", "gelu")),
+    "another layer": lambda folder: (folder / "net.yaml").write_text(SCALED.replace("relu", "gelu")),
+    "other scales": lambda folder: _write_scales(folder, 0.5),
+    "other floats beside int8": lambda folder: (folder / "net.yaml").write_text(SCALED.replace(": fp16}", ": fp32}")),
     "other weights": lambda folder: np.savez(folder / "w.npz", **_doubled(folder / "w.npz")),
     "other data": lambda folder: (folder / "data" / "1.npy").unlink(),
     "a damaged file": lambda folder: (folder / "net.tune.json").write_text("{"),
@@ -118,11 +128,24 @@ def _doubled(path: Path) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
 def test_trials_of_something_else_do_not_count(change: Any, folder: Path) -> None:
-    tune(folder, write=False)
+    _write_scales(folder, 0.25)
+    (folder / "net.yaml").write_text(SCALED)
+    assert tune(folder, write=False).measured == tune(folder, write=False).known > 0
     change(folder)
     again = tune(folder, write=False)
     assert again.known == 0
     assert again.measured > 0
+
+
+def test_trials_of_images_that_became_other_tensors_do_not_count(folder: Path) -> None:
+    tune(folder, write=False)
+    assert tune(folder, write=False, pictures=Pictures(mean=(0.5,))).known == 0
+
+
+def test_trials_that_were_measured_otherwise_do_not_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tune(folder, write=False)
+    monkeypatch.setattr(OnCpu, "settings", {"optimization_level": 5})
+    assert tune(folder, write=False).known == 0
 
 
 def test_a_link_stays_a_link_to_a_file_of_the_same_permissions(folder: Path) -> None:

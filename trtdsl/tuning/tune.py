@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from trtdsl.engine.files import sha256, write_atomically
+from trtdsl.engine.files import sha256, sha256_of, write_atomically
 from trtdsl.engine.manifest import Ingredients
 from trtdsl.errors import RunError, reason_of
 from trtdsl.expand import dump
 from trtdsl.flat import FlatNetwork, FlatPrecision
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops import CATALOGUE
+from trtdsl.running.dataset import Dataset
 from trtdsl.source import SourceFile, Span
 from trtdsl.tuning.judges import Judge
 from trtdsl.tuning.patterns import Said, said
@@ -198,9 +199,26 @@ class _Measuring:
         return trial
 
 
-def trials_of(path: Path, subject: Subject, data: str, judge: Judge) -> Trials:
-    """The trials of a network that a file has: those of the same layers, weights, data (a hash) and judge."""
-    spec = dump(replace(subject.flat, precision=FlatPrecision()), CATALOGUE)
-    weights = Ingredients("", "", None, {}, {}, "").with_weights_of(subject.graph).weights
-    described = {"network": sha256(spec.encode()), "weights": weights, "data": data, "judge": judge.name}
-    return Trials(path, {**described, "trtdsl": __version__})
+def trials_of(path: Path, subject: Subject, data: Dataset, judge: Judge) -> Trials:
+    """The trials of a network that a file has: those of the same layers, weights, scales, data and judge."""
+    flat = subject.flat
+    # Types change from trial to trial; what else the section says stays.
+    precision = FlatPrecision(allowed=flat.precision.allowed, fallback=flat.precision.fallback)
+    spec = dump(replace(flat, precision=precision), CATALOGUE)
+    described = {
+        "network": sha256(spec.encode()),
+        "weights": Ingredients("", "", None, {}, {}, "").with_weights_of(subject.graph).weights,
+        "scales": _scale_files(flat),
+        "data": data.digest,
+        "pictures": asdict(data.pictures),
+        "judge": judge.name,
+        "settings": dict(judge.settings),
+        "trtdsl": __version__,
+    }
+    return Trials(path, described)
+
+
+def _scale_files(flat: FlatNetwork) -> list[str]:
+    """Hashes of the files of scales that are there; one that is not is missed where int8 is asked for."""
+    paths = [use.path for use in flat.quantization.files] if flat.quantization is not None else []
+    return [sha256_of(path) for path in paths if path.is_file()]
