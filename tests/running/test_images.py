@@ -49,6 +49,36 @@ def test_cropping_takes_the_middle(tmp_path: Path) -> None:
     np.testing.assert_allclose(array[0, 0], [[30, 40], [30, 40]])
 
 
+# What EXIF's orientation says of "row 0, column 0" (EXIF 2.32, 4.6.4), for stored rows [10, 20, 30] and [40, 50, 60].
+ORIENTATIONS = {
+    "none": (None, [[10, 20, 30], [40, 50, 60]]),
+    "top left": (1, [[10, 20, 30], [40, 50, 60]]),
+    "top right": (2, [[30, 20, 10], [60, 50, 40]]),
+    "bottom right": (3, [[60, 50, 40], [30, 20, 10]]),
+    "bottom left": (4, [[40, 50, 60], [10, 20, 30]]),
+    "left top": (5, [[10, 40], [20, 50], [30, 60]]),
+    "right top": (6, [[40, 10], [50, 20], [60, 30]]),
+    "right bottom": (7, [[60, 30], [50, 20], [40, 10]]),
+    "left bottom": (8, [[30, 60], [20, 50], [10, 40]]),
+    "one there is not": (9, [[10, 20, 30], [40, 50, 60]]),
+}
+
+
+@pytest.mark.parametrize(("orientation", "upright"), ORIENTATIONS.values(), ids=ORIENTATIONS)
+def test_photographs_are_turned_upright(orientation: int | None, upright: list[list[int]], tmp_path: Path) -> None:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.fromarray(np.array([[10, 20, 30], [40, 50, 60]], np.uint8)).save(tmp_path / "photo.png", exif=exif)
+    wanted = tensor(1, len(upright), len(upright[0]), dtype=DataType.UINT8)
+    np.testing.assert_array_equal(Pictures().read("x", wanted, [tmp_path / "photo.png"])[0], upright)
+
+
+def test_metadata_that_are_damaged_turn_nothing(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 2), RED).save(tmp_path / "photo.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert Pictures().read("x", tensor(3, 2, 4), [tmp_path / "photo.jpg"]).shape == (3, 2, 4)
+
+
 def test_channels_may_come_the_other_way_round(flag: Path) -> None:
     pictures = Pictures(scale=1.0, mean=(1.0, 2.0, 3.0), order="bgr")
     array = pictures.read("x", tensor(1, 3, 2, 4), [flag])

@@ -44,10 +44,11 @@ class Pictures:
     def read(self, name: str, wanted: TensorType, paths: Sequence[Path]) -> Array:
         """The images in one tensor, each resized to the input's height and width (those at opt, where dynamic).
 
-        Floats are fp32. Of several pictures in a file the first is taken. Raises RunError.
+        Floats are fp32. Of several pictures in a file the first is taken; photographs are turned as their EXIF
+        orientation says. Raises RunError.
         """
         with needs_extra("images", "an image as an input"):
-            from PIL import Image, UnidentifiedImageError
+            from PIL import Image, ImageOps, UnidentifiedImageError
 
         self._check_numbers(name)
         layout = self._layout(name, wanted)
@@ -63,7 +64,8 @@ class Pictures:
                     warnings.simplefilter("ignore")
                     with Image.open(path) as image:
                         _check_mode(path, image.mode)
-                        pixels = np.asarray(self._resized(image.convert(mode), size))
+                        upright = ImageOps.exif_transpose(image).convert(mode)
+                        pixels = np.asarray(self._resized(upright, size))
             except UnidentifiedImageError:
                 raise RunError.of("input-value", f"{path} is no image") from None
             except Image.DecompressionBombError:
