@@ -8,12 +8,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from trtdsl.engine.progress import Interruption, make_monitor, run_interruptible
+from trtdsl.engine.progress import Interruption, is_under_way, make_monitor, run_interruptible
 from trtdsl.errors import BuildInterrupted
+
+
+def end_of_work() -> None:
+    """Wait for work that was left behind: as long as it is there, a command that fails would end this process."""
+    deadline = time.monotonic() + 30
+    while is_under_way() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_under_way()
 
 
 def test_gives_the_result_of_the_work() -> None:
     assert run_interruptible(lambda: 42, Interruption()) == 42
+    assert not is_under_way()
 
 
 def test_gives_the_failure_of_the_work() -> None:
@@ -50,7 +59,20 @@ def test_a_second_ctrl_c_does_not_wait_for_the_work() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_interruptible(work, Interruption())
+    assert is_under_way()
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "trtdsl-build")
     release.set()
+    end_of_work()
+
+
+def test_ctrl_c_stays_ignored_where_it_was() -> None:
+    """Shells start what runs in the background so."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run_interruptible(lambda: os.kill(os.getpid(), signal.SIGINT), Interruption()) is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def test_works_outside_the_main_thread() -> None:
@@ -91,15 +113,17 @@ class Failing:
 def test_what_a_reporter_raises_stops_the_build_and_is_raised(method: str) -> None:
     interruption, reporter = Interruption(), Failing(method)
     monitor = make_monitor(SimpleNamespace(IProgressMonitor=_Base), reporter, interruption)
+    went_on: list[bool] = []
 
     def work() -> None:
         monitor.phase_start("p", None, 2)
         monitor.step_complete("p", 0)
         monitor.phase_finish("p")
-        assert not monitor.step_complete("p", 1)
+        went_on.append(monitor.step_complete("p", 1))
 
     with pytest.raises(LookupError, match=f"in {method}"):
         run_interruptible(work, interruption)
+    assert went_on == [False]
     # A reporter that failed is left alone.
     assert reporter.calls == ["phase_start", "step_complete", "phase_finish"].index(method) + 1
 
@@ -113,4 +137,6 @@ def test_ctrl_c_ends_at_once_what_cannot_be_stopped() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_interruptible(work, Interruption(), stops=False)
+    assert is_under_way()
     release.set()
+    end_of_work()

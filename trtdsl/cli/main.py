@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import os
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 
@@ -79,26 +82,37 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
-            ctx.exit(INTERRUPTED)
+            _exit(ctx, INTERRUPTED)
         except BuildInterrupted as error:
             click.echo("\n".join(f"interrupted: {entry.message}" for entry in error.diagnostics), err=True)
-            ctx.exit(INTERRUPTED)
+            _exit(ctx, INTERRUPTED)
         except TrtdslError as error:
             show(error.diagnostics)
             click.echo(error_count(error.diagnostics), err=True)
-            ctx.exit(FAILED)
+            _exit(ctx, FAILED)
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise  # click's own business: usage errors, --help, and a reader of our output that has seen enough
         except OSError as error:
             # A full disk, a folder that may not be written: the machine's state, whoever ran into it.
             place = "" if error.filename is None else f"{error.filename}: "
             show([Diagnostic("file", f"{place}{reason_of(error)}")])
-            ctx.exit(FAILED)
+            _exit(ctx, FAILED)
         except Exception as error:
             from trtdsl.cli.report import bug_report
 
             click.echo(bug_report(error), err=True)
-            ctx.exit(BUG)
+            _exit(ctx, BUG)
+
+
+def _exit(ctx: click.Context, status: int) -> NoReturn:
+    """End the command; with it the process, at once, where a build that was interrupted goes on in its thread."""
+    progress = sys.modules.get("trtdsl.engine.progress")
+    if progress is not None and progress.is_under_way():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(status)
+    ctx.exit(status)
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from trtdsl.errors import BuildInterrupted
 
 T = TypeVar("T")
+_THREAD = "trtdsl-build"
 
 
 class ProgressReporter(Protocol):
@@ -80,6 +81,8 @@ def run_interruptible(work: Callable[[], T], interruption: Interruption, *, stop
     The first Ctrl-C asks the monitor to stop at the next step, a second one raises KeyboardInterrupt at once; so does
     the first when nothing `stops` the work. Raises BuildInterrupted when the work ended after it was asked to, and what
     a reporter of its progress raised.
+
+    After KeyboardInterrupt the work goes on, as `is_under_way` says.
     """
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -90,7 +93,7 @@ def run_interruptible(work: Callable[[], T], interruption: Interruption, *, stop
         except BaseException as error:
             failure.append(error)
 
-    thread = threading.Thread(target=target, name="trtdsl-build", daemon=True)
+    thread = threading.Thread(target=target, name=_THREAD, daemon=True)
     with _ctrl_c(interruption, stops):
         thread.start()
         while thread.is_alive():
@@ -104,10 +107,24 @@ def run_interruptible(work: Callable[[], T], interruption: Interruption, *, stop
     return outcome[0]
 
 
+def is_under_way() -> bool:
+    """Whether work that was run interruptibly still is.
+
+    Python must not shut down then: TensorRT, whose threads call its logger, would bring the process down with an abort.
+    """
+    # `is_alive` is not to be asked: Python up to 3.12 takes a thread for dead whose `join` was interrupted.
+    return any(thread.name == _THREAD for thread in threading.enumerate())
+
+
 @contextmanager
 def _ctrl_c(interruption: Interruption, stops: bool) -> Iterator[None]:
-    """Turn SIGINT into a request while the context lasts; elsewhere than in the main thread, leave signals alone."""
-    if threading.current_thread() is not threading.main_thread():
+    """Turn SIGINT into a request while the context lasts.
+
+    Where nobody may do so (outside the main thread) or nobody wants it (in the background, where shells let it be
+    ignored), it is left alone.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
         return
 
