@@ -12,14 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-# It makes the GPU's own context the current one, before the engine is loaded: `autoinit` makes a context that only its
-# own thread knows.
-import pycuda.autoprimaryctx
-import pycuda.driver as cuda
-from pycuda.gpuarray import GPUArray
-
 import trtdsl
 from trtdsl.errors import TrtdslError
+
+try:
+    # It makes the GPU's own context the current one, before the engine is loaded: `autoinit` makes a context that only
+    # its own thread knows.
+    import pycuda.autoprimaryctx
+    import pycuda.driver as cuda
+    from pycuda.gpuarray import GPUArray
+except ModuleNotFoundError as error:
+    missing = str(error.name).partition(".")[0]
+    raise SystemExit(f"{missing} is not installed: pip install pycuda 'trtdsl[gpu,tensorrt]'") from None
 
 
 def main() -> None:

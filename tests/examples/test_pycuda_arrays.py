@@ -63,6 +63,12 @@ def pycuda_on(cuda: Cuda) -> dict[str, Any]:
     return modules
 
 
+def test_without_pycuda_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    with pytest.raises(SystemExit, match=r"^pycuda is not installed: pip install pycuda 'trtdsl\[gpu,tensorrt\]'$"):
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
+
+
 def test_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     cuda = Cuda()
     for name, stand_in in pycuda_on(cuda).items():
