@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trtdsl.engine.files import sha256, sha256_of, write_atomically
+from trtdsl.engine.files import Staged, sha256, sha256_of, write_atomically
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -48,6 +48,22 @@ def test_what_is_no_file_stays(tmp_path: Path) -> None:
         write_atomically(tmp_path / "pipe", b"new")
     assert (tmp_path / "pipe").is_fifo()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("can_link", [True, False], ids=["a link", "a copy"])
+def test_the_same_file_at_another_place(can_link: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not can_link:
+        monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "store").write_bytes(b"an engine")
+    with Staged() as staged:
+        staged.link(tmp_path / "store", tmp_path / "net.engine")
+        staged.commit()
+    assert (tmp_path / "net.engine").read_bytes() == b"an engine"
+    assert (tmp_path / "net.engine").samefile(tmp_path / "store") is can_link
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_hashes_are_sha256(tmp_path: Path) -> None:
