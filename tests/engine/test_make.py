@@ -129,6 +129,25 @@ def test_a_damaged_store_counts_as_none(part: str, damage: Callable[[Path], Any]
     assert project.build().reused
 
 
+def test_an_engine_that_leaves_the_store_meanwhile_is_built_again(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.build()
+    find = EngineCache.find
+
+    def find_and_lose(cache: EngineCache, recipe: str, key: str) -> Path | None:
+        found = find(cache, recipe, key)
+        assert found is not None
+        found.unlink()
+        return found
+
+    monkeypatch.setattr(EngineCache, "find", find_and_lose)
+    other = project.build(tmp_path / "other.engine")
+    assert not other.reused
+    assert other.path.stat().st_size > 0
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
 def test_a_store_that_cannot_be_is_no_obstacle(project: Project, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     project.cache = EngineCache(tmp_path / "file" / "engines")

@@ -113,8 +113,15 @@ class _Maker:
     def reuse(self, made_of: Ingredients, cache: EngineCache) -> EngineFile | None:
         """The engine of these ingredients, if the output is one already or the store has it."""
         found = self.output if is_current(self.output, made_of.key) else cache.find(self.recipe.key, made_of.key)
-        if found is None:
-            return None
+        try:
+            return None if found is None else self._of(found, made_of)
+        except (EngineFileError, OSError):
+            if found is None or found == self.output or found.exists():
+                raise
+            return None  # another process has just trimmed the store
+
+    def _of(self, found: Path, made_of: Ingredients) -> EngineFile:
+        """The engine that stands there, brought to the output with a manifest of its own."""
         outcome = Outcome.of(manifests.read(found))
         if not _has_timings(found, outcome):
             outcome = replace(outcome, timings=None)
