@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import trtdsl
@@ -111,3 +112,28 @@ def test_without_the_inspectors_details_nothing_is_verified(gpu: Any, tmp_path: 
             cache=False,
         )
         assert built.manifest["precision"]["why"].startswith(f"`profiling_verbosity: {verbosity}`")
+
+
+BEFORE = {
+    "a kernel of its own": "{op: relu, in: x}",
+    "among what Myelin fuses": "{op: softmax, in: x, dim: 1, name: shares}\n  - {op: add, in: [x, shares]}",
+}
+POOLS = ["op: global_avg_pool", "op: adaptive_avg_pool, output_size: 1", "op: avg_pool, kernel_size: 56"]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("before", BEFORE)
+def test_means_in_fp16_are_of_sums_in_fp32(before: str, pool: str, gpu: Any, tmp_path: Path) -> None:
+    """Sums that are more than fp16 holds, whose means it holds."""
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "trtdsl: 1\ninputs: {x: [2, 64, 56, 56]}\nprecision: fp16\nlayers:\n"
+        f"  - {BEFORE[before]}\n  - {{{pool}, name: y}}\n"
+    )
+    x = np.random.default_rng(0).normal(100, 20, (2, 64, 56, 56)).astype(np.float32)
+    outputs = gpu.run(trtdsl.load(path), {"x": x}, tmp_path)
+    rounded = x.astype(np.float16).astype(np.float64)
+    powers = np.exp(rounded - rounded.max(1, keepdims=True))
+    shares = powers / powers.sum(1, keepdims=True)
+    pooled = rounded + shares if "shares" in BEFORE[before] else np.maximum(rounded, 0)
+    np.testing.assert_allclose(outputs["y"], pooled.mean((2, 3), keepdims=True), rtol=1e-3)
