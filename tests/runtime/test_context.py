@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import threading
 import weakref
@@ -111,6 +112,22 @@ def test_arrays_that_dlpack_lends(place: tuple[int, int], is_staged: bool, cuda:
             assert x.owners[-1]() is not None
         del bound
     assert x.owners[-1]() is None
+
+
+@pytest.mark.parametrize("place", [(dlpack.CUDA, 0), (dlpack.CPU, 0)], ids=["on the GPU", "on the host"])
+def test_dlpack_lends_memory_for_outputs(place: tuple[int, int], cuda: Cuda) -> None:
+    into = Lent(cuda, np.zeros(3, np.float32), place)
+    with context_of(cuda) as context:
+        bound = context.bind({"x": X}, outputs={"twice": into})
+        gc.collect()
+        # Nothing but what was lent keeps the memory: `into` itself may have other memory by now.
+        assert into.owners[-1]() is not None
+        bound.enqueue()
+        assert bound.outputs()["twice"] is into
+        assert [*(ctypes.c_float * 3).from_address(into.source.address)] == [-3, 4, 1]
+        del bound
+        context.run({"x": X})
+        assert into.owners[-1]() is None
 
 
 def test_managed_memory_is_any_gpus(cuda: Cuda) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class BoundRun:
     """A run that can be repeated, on whatever lies in its inputs by then.
 
-    It is good until its context is given something else to run. `owners` keeps the user's memory.
+    It is good until its context is given something else to run. Feeds and takers keep the user's memory.
     """
 
     context: Context
@@ -26,7 +26,6 @@ class BoundRun:
     feeds: list[Feed]
     takers: list[Taker]
     graph: bool
-    owners: list[object]
 
     def enqueue(self) -> None:
         """Put a run on the stream, with the copies of the host's arrays. Raises RunError."""
@@ -38,8 +37,8 @@ class BoundRun:
 
     def forget(self) -> None:
         """Let go of all memory: the context was released."""
-        for held in (self.feeds, self.takers, self.owners):
-            held.clear()
+        self.feeds.clear()
+        self.takers.clear()
 
     def put(self, stream: int) -> None:
         """Put the copies and the engine on a stream, whichever that is."""

@@ -183,9 +183,7 @@ class Context:
             raise RunError.of("input-value", message)
         self._attach(feeds, takers)
         self._asked = [taker for taker in takers if not taker.has_settled_size]
-        self._bound = BoundRun(
-            self, handle, stream is None, on_device, feeds, takers, graph, [*views.values(), *targets.values()]
-        )
+        self._bound = BoundRun(self, handle, stream is None, on_device, feeds, takers, graph)
         return self._bound
 
     def _views(self, inputs: Mapping[str, Any], stream: int) -> dict[str, View]:
@@ -276,8 +274,7 @@ class Context:
             return OnDevice(tensor, shape, self._buffers) if on_device else OnHost(tensor, shape, self._buffers)
         if given.on_device:
             return Given(tensor, given, outputs[tensor.name], self._buffers)
-        into = elements_of(given, tensor.dtype.storage)
-        return OnHost(tensor, shape, self._buffers, into, outputs[tensor.name])
+        return OnHost(tensor, shape, self._buffers, given, outputs[tensor.name])
 
     def _attach(self, feeds: list[Feed], takers: list[Taker]) -> None:
         """Tell TensorRT the addresses that have changed."""

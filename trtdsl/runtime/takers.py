@@ -11,6 +11,7 @@ import numpy as np
 from trtdsl.runtime.arrays import View
 from trtdsl.runtime.buffers import Array, Buffers
 from trtdsl.runtime.device_array import DeviceArray
+from trtdsl.runtime.feeds import elements_of
 from trtdsl.runtime.tensors import EngineTensor
 
 Shape = tuple[int, ...]
@@ -82,6 +83,7 @@ class Given(Taker):
         spare = 0 if view.nbytes else buffers.on_device(tensor.name).reserve(0).address
         super().__init__(tensor, view.shape, view.address if view.nbytes else spare)
         self.after = view.after
+        self._view = view  # what DLPack lends may live no longer than its capsule, whatever becomes of the value
         self._value = value
 
     def result(self, delivery: Delivery) -> Any:
@@ -94,13 +96,14 @@ class OnHost(Taker):
     is_for_host = True
 
     def __init__(
-        self, tensor: EngineTensor, shape: Shape, buffers: Buffers, into: Array | None = None, value: Any = None
+        self, tensor: EngineTensor, shape: Shape, buffers: Buffers, view: View | None = None, value: Any = None
     ) -> None:
-        """`into` is the memory of `value`, which the user gives."""
+        """`view` is the memory of `value`, which the user gives."""
         self._device = buffers.device
         super().__init__(tensor, shape, buffers.on_device(tensor.name).reserve(_nbytes(tensor, shape)).address)
         self._staged = buffers.pinned(tensor.name, shape, tensor.dtype.storage)
-        self._into = into
+        self._view = view  # kept as above
+        self._into = None if view is None else elements_of(view, tensor.dtype.storage)
         self._value = value
 
     @property
