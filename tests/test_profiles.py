@@ -89,6 +89,14 @@ def test_contexts_may_share_profiles(version: tuple[int, ...], features: Any, tm
     assert [profile["x"][1] for profile in told.profiles] == [(1, 3, 32), (8, 3, 32), (32, 3, 16)]
 
 
+def test_without_profiles_there_are_none_to_share(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text("trtdsl: 1\ninputs: {x: [2]}\nlayers: [relu]\n")
+    network = trtdsl.load(tmp_path / "net.yaml")
+    told = Told()
+    fit_to_network(told, told, network.typed, Runtime("tensorrt", (8, 6, 1)), True, network.options())
+    assert (told.profiles, told.features) == ([], [])
+
+
 def test_tensorrt_takes_them(tmp_path: Path, rtx: Runtime) -> None:
     engine = load(tmp_path, THREE).build(runtime="rtx", cache=False)
     assert engine.manifest["built_from"]["options"]["profiles"] == [

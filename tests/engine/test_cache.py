@@ -10,6 +10,7 @@ import pytest
 
 from tests.engine.building import Project, weights
 from trtdsl.engine import EngineCache
+from trtdsl.engine.cache import has_recipe
 
 
 def stored(cache: EngineCache) -> list[Path]:
@@ -27,6 +28,8 @@ def test_finds_what_was_stored(project: Project) -> None:
     assert cache.has_recipe(recipe)
     assert cache.find(recipe, "0" * 64) is None
     assert not cache.has_recipe("0" * 64)
+    assert has_recipe(engine.path, recipe)
+    assert not has_recipe(engine.path, "0" * 64)
 
 
 def test_the_file_name_alone_proves_nothing(project: Project) -> None:
@@ -67,6 +70,24 @@ def test_an_engine_larger_than_the_store_is_not_kept(project: Project) -> None:
     engine = project.build()
     assert engine.path.exists()
     assert list(project.cache.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("timings", [b"timings", None], ids=["with timings", "without"])
+def test_timing_caches_come_and_go_with_their_engines(timings: bytes | None, tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path / "store", limit=10)
+    engine = tmp_path / "net.engine"
+    engine.write_bytes(b"10 bytes..")
+    if timings is not None:
+        engine.with_name("net.engine.tactics").write_bytes(timings)
+    manifest = {"timing_cache": None if timings is None else {"sha256": "digest"}}
+    cache.store("r" * 64, "k" * 64, engine, manifest)
+    # The store holds as many bytes as it may, and in the end one more.
+    kept = [path.read_bytes() for path in cache.directory.glob("*.tactics")]
+    assert kept == ([] if timings is None else [timings])
+    assert len(stored(cache)) == 1
+    cache.limit = 9
+    cache.store("r" * 64, "k" * 64, engine, manifest)
+    assert list(cache.directory.iterdir()) == []
 
 
 def test_files_of_killed_processes_go_after_a_day(project: Project) -> None:

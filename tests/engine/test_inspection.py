@@ -138,24 +138,24 @@ def test_what_861_said_on_an_h200(name: str, layers: int, tactics: int, lines: i
 
 
 class Engine:
-    """Stands in for an ICudaEngine with one input, and for its inspector."""
+    """Stands in for an ICudaEngine with two inputs and an output, and for its inspector; `refused` takes no sizes."""
 
-    num_io_tensors = 1
+    num_io_tensors = 3
     num_optimization_profiles = 1
 
-    def __init__(self, shape: tuple[int, ...], text: str) -> None:
-        self.shape, self.text = shape, text
+    def __init__(self, shape: tuple[int, ...], text: str, refused: str = "") -> None:
+        self.shape, self.text, self.refused = shape, text, refused
         self.execution_context: Any = None
         self.taken: list[Any] = []
 
     def get_tensor_name(self, index: int) -> str:
-        return "x"
+        return ("x", "mask", "y")[index]
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self.shape
 
     def get_tensor_mode(self, name: str) -> str:
-        return "input"
+        return "output" if name == "y" else "input"
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
         return [(1, 8), (2, 8), (4, 8)]
@@ -166,7 +166,7 @@ class Engine:
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self.taken.append((name, shape))
-        return True
+        return name != self.refused
 
     def create_engine_inspector(self) -> Engine:
         return self
@@ -198,20 +198,26 @@ def runtime_of(engine: Engine | None, *, has_strategies: bool = True) -> Runtime
     return Runtime("tensorrt", (10, 15), module)
 
 
-# Each: the shape of the input, whether there are contexts without memory, and the sizes that the inspector is given.
-SIZES: dict[str, tuple[tuple[int, ...], bool, list[Any]]] = {
-    "open": ((-1, 8), True, [("x", (2, 8))]),
-    "fixed": ((2, 8), True, []),
-    "open, of 8.6": ((-1, 8), False, []),
+OPT = [("x", (2, 8)), ("mask", (2, 8))]
+# Each: the tensors' shape, whether there are contexts without memory, the input that takes no sizes, and those that the
+# inputs are given. The inspector is given a context where it has all of them.
+SIZES: dict[str, tuple[tuple[int, ...], bool, str, list[Any]]] = {
+    "open": ((-1, 8), True, "", OPT),
+    "open, and the first refused": ((-1, 8), True, "x", OPT),
+    "open, and the last refused": ((-1, 8), True, "mask", OPT),
+    "fixed": ((2, 8), True, "", []),
+    "open, of 8.6": ((-1, 8), False, "", []),
 }
 
 
-@pytest.mark.parametrize(("shape", "has_strategies", "given"), SIZES.values(), ids=SIZES)
-def test_open_sizes_are_those_at_opt(shape: tuple[int, ...], has_strategies: bool, given: list[Any]) -> None:
-    found = Engine(shape, '{"Layers": ["a"]}')
+@pytest.mark.parametrize(("shape", "has_strategies", "refused", "given"), SIZES.values(), ids=SIZES)
+def test_open_sizes_are_those_at_opt(
+    shape: tuple[int, ...], has_strategies: bool, refused: str, given: list[Any]
+) -> None:
+    found = Engine(shape, '{"Layers": ["a"]}', refused)
     assert inspect(runtime_of(found, has_strategies=has_strategies), b"plan").layers[0].name == "a"
     assert found.taken == given
-    assert found.execution_context is (found if given else None)
+    assert found.execution_context is (found if given and not refused else None)
 
 
 def test_an_engine_that_does_not_load_and_one_in_a_new_form() -> None:

@@ -20,6 +20,7 @@ from tests.engine.building import TEXT, Project, is_whole, weights
 from trtdsl.engine import EngineCache
 from trtdsl.engine import manifest as manifests
 from trtdsl.errors import BuildInterrupted, NetworkError
+from trtdsl.targets.runtime import Runtime
 
 NETWORKS = Path(__file__).parents[2] / "networks"
 
@@ -63,6 +64,35 @@ def test_without_a_store_it_is_built_again(project: Project) -> None:
     project.cache = None
     assert not project.build().reused
     assert not project.build().reused
+
+
+class NeedsGpu(Runtime):
+    """TensorRT-RTX as if its engines were tuned for the GPU that is there."""
+
+    @property
+    def builds_without_gpu(self) -> bool:
+        return False
+
+
+# Each: the GPU, and whether the store may be used.
+GPUS: dict[str, tuple[str | None, bool]] = {"known": ("NVIDIA H200", True), "unknown": (None, False)}
+
+
+@pytest.mark.parametrize(("gpu", "used"), GPUS.values(), ids=GPUS)
+def test_the_store_has_no_engines_for_a_gpu_that_is_unknown(
+    gpu: str | None, used: bool, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trtdsl.engine.manifest.current_gpu", lambda: gpu)
+    project.runtime = NeedsGpu("rtx", project.runtime.version, project.runtime.module)
+    first = project.build()
+    assert first.manifest["built_from"]["gpu"] == gpu
+    assert project.cache is not None
+    assert project.cache.directory.exists() is used
+    assert project.build().reused is used
+    assert project.build(tmp_path / "other.engine").reused is used
+    # One that was stored all the same is not taken.
+    project.cache.store(first.manifest["recipe"], first.manifest["key"], first.path, first.manifest)
+    assert project.build(tmp_path / "third.engine").reused is used
 
 
 def test_other_weights_are_another_engine_and_the_old_one_is_kept(project: Project) -> None:

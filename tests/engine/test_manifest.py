@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -68,6 +69,31 @@ def test_says_what_is_there(project: Project) -> None:
         ("p.safetensors", 2),
         ("w.safetensors", 2),
     ]
+
+
+def test_what_has_fixed_sizes_has_no_others(project: Project) -> None:
+    project.write(TEXT.replace("dims: {N: [1, 2, 4]}\n", "").replace("[N, 6]", "[2, 6]"))
+    assert project.build().manifest["inputs"] == {"x": {"dtype": "fp32", "shape": ["2", "6"]}}
+
+
+def test_says_where_the_network_is_from_where_the_engine_is(project: Project, tmp_path: Path) -> None:
+    engine = project.build(tmp_path / "engines" / "net.engine")
+    assert engine.manifest["source"] == {"file": "net.yaml", "path": "../project/net.yaml", "git": None}
+
+
+def test_says_the_commit_that_the_network_is_from(project: Project) -> None:
+    def git(*arguments: str) -> str:
+        said = ["-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(project.path.parent), *said, *arguments]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("add", "net.yaml")
+    git("commit", "-q", "-m", "a network")
+    commit = git("rev-parse", "HEAD")
+    assert project.build().manifest["source"]["git"] == {"commit": commit, "modified": False}
+    project.write(TEXT + "# more\n")
+    assert project.build().manifest["source"]["git"] == {"commit": commit, "modified": True}
 
 
 def test_layers_that_compute_in_another_type_are_listed(project: Project) -> None:
@@ -179,6 +205,45 @@ def test_every_ingredient_changes_the_key() -> None:
     keys = [replace(plain, **{name: value}).key for name, value in other.items()]
     assert len({plain.key, *keys}) == len(other) + 1
     assert replace(plain, options={"a": 1}).key == plain.key
+    several = replace(plain, options={"a": 1, "b": 2})
+    assert replace(plain, options={"b": 2, "a": 1}).key == several.key
+
+
+def test_a_gpu_that_engines_are_not_tuned_for_does_not_change_the_key(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = project.key()
+    monkeypatch.setattr(manifests, "current_gpu", lambda: "a GPU")
+    assert project.key() == before
+
+
+# Each: a change of the package's files, and whether engines are made by another code then.
+CODE: dict[str, tuple[Callable[[Path], Any], bool]] = {
+    "a text": (lambda package: (package / "engine" / "a.py").write_text("a = 2"), True),
+    "a file's name": (lambda package: (package / "engine" / "a.py").rename(package / "engine" / "b.py"), True),
+    "a file's folder": (lambda package: (package / "engine" / "a.py").rename(package / "a.py"), True),
+    "a new file": (lambda package: (package / "b.py").touch(), True),
+    "what is no code": (lambda package: (package / "notes").write_text("a = 2"), False),
+    "the package's folder": (lambda package: package.rename(package.with_name("other")), False),
+}
+
+
+@pytest.mark.parametrize(("change", "is_another"), CODE.values(), ids=CODE)
+def test_what_is_another_code(
+    change: Callable[[Path], Any], is_another: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    (package / "engine").mkdir(parents=True)
+    (package / "engine" / "a.py").write_text("a = 1")
+
+    def code_of(folder: Path) -> str:
+        monkeypatch.setattr(manifests, "__file__", str(folder / "engine" / "manifest.py"))
+        digest: str = manifests._code_hash.__wrapped__()
+        return digest
+
+    before = code_of(package)
+    change(package)
+    assert (code_of(package if package.exists() else tmp_path / "other") != before) is is_another
 
 
 DAMAGED: dict[str, bytes] = {
@@ -217,6 +282,7 @@ INNER = {
     "given params": ("given", "parameters", 3),
     "given weights": ("given", "weights", [3]),
     "something else given": ("given", "colour", "red"),
+    "types that nothing tells": ("precision", "unverified", {"a": "fp16"}),
 }
 
 
@@ -226,6 +292,24 @@ def test_parts_of_another_form_are_refused(section: str, part: str, wrong: objec
     manifest = json.loads(engine.manifest_path.read_text())
     manifest[section][part] = wrong
     engine.manifest_path.write_text(json.dumps(manifest))
+    with pytest.raises(EngineFileError, match="is not a manifest of format 2"):
+        manifests.read(engine.path)
+
+
+# Each: a whole section of a manifest, in another form.
+SECTIONS: dict[str, dict[str, Any]] = {
+    "libraries": {"libraries": [3]},
+    "tactics": {"tactics": {"fc": 3}},
+    "a timing cache": {"timing_cache": 3},
+    "a timing cache without its hash": {"timing_cache": {"file": "net.engine.tactics"}},
+    "the network": {"network": [3]},
+}
+
+
+@pytest.mark.parametrize("wrong", SECTIONS.values(), ids=SECTIONS)
+def test_sections_of_another_form_are_refused(wrong: dict[str, Any], project: Project) -> None:
+    engine = project.build()
+    engine.manifest_path.write_text(json.dumps({**engine.manifest, **wrong}))
     with pytest.raises(EngineFileError, match="is not a manifest of format 2"):
         manifests.read(engine.path)
 
@@ -247,6 +331,11 @@ def test_a_missing_manifest_and_a_missing_engine_are_refused(tmp_path: Path, pro
         manifests.read(tmp_path / "none.engine")
     (tmp_path / "alone.engine").write_bytes(b"an engine")
     with pytest.raises(EngineFileError, match="has no manifest"):
+        manifests.read(tmp_path / "alone.engine")
+    with pytest.raises(EngineFileError, match="is the file of a network, not of an engine"):
+        manifests.read(project.path)
+    manifests.manifest_path(tmp_path / "alone.engine").mkdir()
+    with pytest.raises(EngineFileError, match=r"alone\.engine\.json cannot be read: is a directory"):
         manifests.read(tmp_path / "alone.engine")
     engine = project.build()
     engine.path.write_bytes(b"something else")

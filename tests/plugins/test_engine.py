@@ -109,6 +109,75 @@ def test_the_library_of_an_engine_is_found(tmp_path: Path, library: Path) -> Non
     assert loading(tmp_path / "e" / "net.engine", manifest, given) == (given,)
 
 
+# Each: where the library lies, where another one of its name does, and which is taken.
+PLACES: dict[str, tuple[set[str], set[str], str]] = {
+    "what is given comes first": ({"given", "built", "engine"}, set(), "given"),
+    "then where it was": ({"built", "engine"}, set(), "built"),
+    "then what lies beside the engine": ({"engine"}, set(), "engine"),
+    "others of its name are passed over": ({"engine"}, {"given", "built"}, "engine"),
+    "others are no obstacle later": ({"given"}, {"built", "engine"}, "given"),
+}
+
+
+@pytest.mark.parametrize("name", ["libmine.so", "libmine.so.1"])
+@pytest.mark.parametrize(("same", "others", "taken"), PLACES.values(), ids=PLACES)
+def test_which_of_several_libraries_is_taken(
+    same: set[str], others: set[str], taken: str, name: str, tmp_path: Path, library: Path
+) -> None:
+    places = {folder: tmp_path / folder / name for folder in ("given", "built", "engine")}
+    plugins = [{"name": "Mine", "version": "1", "namespace": ""}]
+    used = [{"library": name, "sha256": sha256_of(library), "plugins": plugins}]
+    manifest = {"built_from": {"plugins": used}, "libraries": [str(places["built"])]}
+    for folder, path in places.items():
+        path.parent.mkdir()
+        if folder in same | others:
+            path.write_bytes(library.read_bytes() + (b"x" if folder in others else b""))
+    assert loading(tmp_path / "engine" / "net.engine", manifest, places["given"]) == (places[taken],)
+
+
+def test_all_missing_libraries_are_named(tmp_path: Path) -> None:
+    plugins = [{"name": name, "version": "1", "namespace": ""} for name in ("A", "B")]
+    used = [
+        {"library": "libab.so", "sha256": "0", "plugins": plugins},
+        {"library": "libnone.so", "sha256": "0", "plugins": []},
+    ]
+    with pytest.raises(EngineFileError) as caught:
+        loading(tmp_path / "net.engine", {"built_from": {"plugins": used}, "libraries": []})
+    assert [error.message.partition(": ")[2] for error in caught.value.diagnostics] == [
+        "it needs libab.so for A, B, which is not there",
+        "it needs libnone.so, which is not there",
+    ]
+
+
+# Each: name, version and namespace of a plugin of TensorRT's own that is needed, and whether it is there.
+OWN: dict[str, tuple[tuple[str, str, str], bool]] = {
+    "the same": (("Theirs", "1", "space"), True),
+    "another name": (("Other", "1", "space"), False),
+    "another version": (("Theirs", "2", "space"), False),
+    "another namespace": (("Theirs", "1", ""), False),
+}
+
+
+@pytest.mark.parametrize(("needed", "is_there"), OWN.values(), ids=OWN)
+def test_plugins_of_tensorrts_own(needed: tuple[str, str, str], is_there: bool) -> None:
+    runtime = runtime_with()
+    registry = runtime.module.get_plugin_registry()
+    theirs = Creator("Theirs", "1", "space")
+    # They are there from the moment on that they are asked to register.
+    runtime.module.init_libnvinfer_plugins = lambda log, namespace: registry.all_creators.append(theirs)
+    plugin = dict(zip(("name", "version", "namespace"), needed, strict=True))
+    used = [{"library": None, "sha256": None, "plugins": [plugin]}]
+    manifest = {"built_from": {"plugins": used}, "libraries": []}
+    if is_there:
+        assert load_plugins(Path("net.engine"), manifest, runtime) == ()
+        return
+    with pytest.raises(EngineFileError) as caught:
+        load_plugins(Path("net.engine"), manifest, runtime)
+    [error] = caught.value.diagnostics
+    said = f"net.engine: it needs the plugin {needed[0]} {needed[1]}, which TensorRT's own library lacks here"
+    assert (error.code, error.message) == ("plugin-missing", said)
+
+
 def test_a_missing_library_is_named(tmp_path: Path, library: Path) -> None:
     manifest = manifest_of(library)
     library.unlink()
@@ -121,13 +190,15 @@ def test_a_missing_library_is_named(tmp_path: Path, library: Path) -> None:
     assert "trtdsl plugins build" not in str(error.hint)
 
 
-def test_trtdsls_own_library_can_be_compiled_where_it_is_missing(tmp_path: Path) -> None:
-    plugins = [{"name": "Mish", "version": "2", "namespace": "trtdsl"}]
+# Each: a plugin's namespace, and whether it is trtdsl's own Mish.
+@pytest.mark.parametrize(("namespace", "is_own"), [("trtdsl", True), ("", False)], ids=["its own", "another's"])
+def test_trtdsls_own_library_can_be_compiled_where_it_is_missing(namespace: str, is_own: bool, tmp_path: Path) -> None:
+    plugins = [{"name": "Mish", "version": "2", "namespace": namespace}]
     used = [{"library": "libtrtdsl_plugins.so", "sha256": "0", "plugins": plugins}]
     manifest = {"built_from": {"plugins": used}, "libraries": [str(tmp_path / "libtrtdsl_plugins.so")]}
     with pytest.raises(EngineFileError, match=r"it needs libtrtdsl_plugins\.so for Mish, which is not there") as caught:
         loading(tmp_path / "net.engine", manifest)
-    assert "`trtdsl plugins build` compiles" in str(caught.value.diagnostics[0].hint)
+    assert ("`trtdsl plugins build` compiles" in str(caught.value.diagnostics[0].hint)) is is_own
 
 
 def test_another_library_of_that_name_is_refused(tmp_path: Path, library: Path) -> None:

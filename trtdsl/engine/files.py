@@ -35,6 +35,7 @@ class Staged:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Of those in place some may be left: renaming a link to the file that it replaces does nothing.
         for temporary, _ in self._files:
             temporary.unlink(missing_ok=True)
 
@@ -73,7 +74,6 @@ class Staged:
             for temporary, path in self._files:
                 with _naming(path):
                     temporary.replace(path)
-        self._files = []
 
     def _temporary(self, path: Path) -> Path:
         if path.exists() and not (path.is_file() or path.is_dir()):
