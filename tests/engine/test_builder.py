@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,6 +110,7 @@ layers:
   - {op: relu, name: part}
   - {op: relu, name: part.fc}
   - {op: relu, name: last}
+  - {op: relu, name: fused}
 """
 
 # Each: the severity and the text of what TensorRT says in a build that succeeds; the warning, and its line.
@@ -119,6 +121,7 @@ SAID: dict[str, tuple[str, str, str, int | None]] = {
     "of a layer": ("ERROR", "last: was left", "last: last: was left", 6),
     "of a part of a layer": ("ERROR", "in node part.fc/cast.", "part.fc: in node part.fc/cast.", 5),
     "of a layer and those within": ("WARNING", "part: part.fc, last: slow", "part.fc: part: part.fc, last: slow", 5),
+    "of what trtdsl fused": ("WARNING", "norm + last: slow", "norm + last: norm + last: slow", 7),
     "of another of such a name": ("WARNING", "part.fc2 and last2", "part.fc2 and last2", None),
 }
 
@@ -140,7 +143,9 @@ def test_what_a_build_says_that_succeeds_is_a_warning(
 
 def typed(folder: Path) -> Graph:
     (folder / "net.yaml").write_text(SAYING)
-    return trtdsl.load(folder / "net.yaml").typed
+    graph = trtdsl.load(folder / "net.yaml").typed
+    *others, last = graph.layers
+    return replace(graph, layers=(*others, replace(last, name="norm + last")))  # as one plugin for several bears it
 
 
 class AnotherBuilder:

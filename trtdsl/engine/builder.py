@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from trtdsl.build_options import BuildOptions
@@ -99,9 +100,13 @@ def _build(
     if runtime.has_progress_monitor:
         monitor = make_monitor(runtime.module, progress, interruption)
         config.progress_monitor = monitor
-    plan = run_interruptible(
-        lambda: builder.build_serialized_network(network, config), interruption, stops=runtime.has_progress_monitor
-    )
+
+    def work(*_held: Any) -> Any:
+        return builder.build_serialized_network(network, config)
+
+    # TensorRT holds no more than pointers to these, also where Ctrl-C leaves it at work.
+    held = partial(work, arrays, selector)
+    plan = run_interruptible(held, interruption, stops=runtime.has_progress_monitor)
     errors = log.take_errors()
     if plan is None:
         raise BuildError([_about(graph, message) for message in errors or ["TensorRT built no engine"]])
@@ -111,7 +116,6 @@ def _build(
         diagnostics.warning("tensorrt-warning", found.message, found.span, notes=found.notes)
     timings = _timings(config, runtime)
     _keep_tactics(timings, options, diagnostics)
-    del arrays, selector  # TensorRT holds no more than pointers: these have to last until here
     return Built(plan, timings, begun_anew)
 
 
@@ -156,8 +160,9 @@ def _about(graph: Graph, message: str) -> Diagnostic:
 
 
 def _named_in(graph: Graph, message: str) -> Layer | None:
-    """The layer whose name stands in a message as a whole word; the longest, as names contain each other."""
+    """The layer whose name stands in a message as a whole word, or as several of a fused one; the longest of them."""
     words = set(re.findall(r"[\w.:/-]+", message))
     stems = words | {word.split("/")[0].rstrip(".:") for word in words}
-    found = [layer for layer in graph.all_layers() if layer.name in stems]
+    fused = (layer for layer in graph.all_layers() if " + " in layer.name and layer.name in message)
+    found = [*fused, *(layer for layer in graph.all_layers() if layer.name in stems)]
     return max(found, key=lambda layer: len(layer.name), default=None)
