@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from trtdsl.errors import Diagnostics
+from trtdsl.errors import Diagnostics, layers_stay
 from trtdsl.graph import Graph
 from trtdsl.implementation import chooses_plugins, implement, leaves_open
 from trtdsl.plugins.declaration import NAMESPACE
@@ -58,8 +58,7 @@ def _tell_of_native(graph: Graph, is_there: Callable[[str], bool], runtime: Runt
     if not native:
         return
     names = ", ".join(dict.fromkeys(layer.op.by_plugin for layer in native))
-    layers = "1 layer stays" if len(native) == 1 else f"{len(native)} layers stay"
-    message = f"{layers} native, for {runtime} has no {names} of trtdsl's"
+    message = f"{layers_stay(len(native))} native, for {runtime} has no {names} of trtdsl's"
     diagnostics.warning("plugin-missing", message, native[0].origin.span, hint=BUILD_THE_LIBRARY)
 
 

@@ -26,6 +26,11 @@ class Note:
     span: Span | None = None
 
 
+def layers_stay(count: int) -> str:
+    """The subject and verb of a message about layers that stay as they are."""
+    return "1 layer stays" if count == 1 else f"{count} layers stay"
+
+
 def used_at(origin: Origin) -> tuple[Note, ...]:
     """Notes that say where the modules around a layer were used."""
     return tuple(Note(f"in `{use.name}`, used here", use.span) for use in origin.uses)

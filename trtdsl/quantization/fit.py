@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from trtdsl.errors import BuildError, Diagnostic, Diagnostics, used_at
+from trtdsl.errors import BuildError, Diagnostic, Diagnostics, layers_stay, used_at
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.activation import Activation, Relu, Relu6
 from trtdsl.ops.conv import Conv, Deconv
@@ -44,8 +44,8 @@ def without_missing_kernels(graph: Graph, runtime: str, diagnostics: Diagnostics
             hint = "`--precision fp16` builds it in floats"
             raise BuildError.of("quantization", message, layers[0].origin.span, hint=hint)
         if diagnostics is not None:
-            stay = "1 layer stays" if len(layers) == 1 else f"{len(layers)} layers stay"
-            diagnostics.warning("quantization", f"{stay} in floats: {listed}", layers[0].origin.span)
+            message = f"{layers_stay(len(layers))} in floats: {listed}"
+            diagnostics.warning("quantization", message, layers[0].origin.span)
     return _with_wide_windows(fitting, runtime, diagnostics)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from trtdsl.errors import Diagnostics, NetworkError, suggest, used_at
+from trtdsl.errors import Diagnostics, NetworkError, layers_stay, suggest, used_at
 from trtdsl.flat import FlatQuantization
 from trtdsl.graph import Graph, Layer
 from trtdsl.ops.base import OpError
@@ -203,11 +203,11 @@ class _Settling:
             return
         if self.unscaled:
             pairs = [f"{layer} (reads {tensor})" for layer, tensor in self.unscaled.items()]
-            message = f"{_stay(len(pairs))} floats for want of a scale: {_listed(pairs)}"
+            message = f"{layers_stay(len(pairs))} in floats for want of a scale: {_listed(pairs)}"
             self.diagnostics.warning("scale-missing", message, span, hint=self._how_to_scale())
         if self.unable:
             pairs = [f"{layer} ({reason})" for layer, reason in self.unable.items()]
-            self.diagnostics.warning("quantization", f"{_stay(len(pairs))} floats: {_listed(pairs)}", span)
+            self.diagnostics.warning("quantization", f"{layers_stay(len(pairs))} in floats: {_listed(pairs)}", span)
 
 
 def _are_sensible(scales: Array, weight: Weight, axis: int) -> bool:
@@ -221,10 +221,6 @@ def _place(quantization: FlatQuantization | None) -> Span | None:
     if quantization is None or any(use.span is None for use in quantization.files):
         return None
     return quantization.span
-
-
-def _stay(count: int) -> str:
-    return "1 layer stays in" if count == 1 else f"{count} layers stay in"
 
 
 def _listed(names: Iterable[str]) -> str:
