@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from trtdsl.build_options import BuildOptions
@@ -101,12 +100,11 @@ def _build(
         monitor = make_monitor(runtime.module, progress, interruption)
         config.progress_monitor = monitor
 
-    def work(*_held: Any) -> Any:
-        return builder.build_serialized_network(network, config)
+    def work() -> tuple[Any, ...]:
+        # TensorRT holds no more than pointers to the others, also where Ctrl-C leaves it at work.
+        return builder.build_serialized_network(network, config), arrays, selector
 
-    # TensorRT holds no more than pointers to these, also where Ctrl-C leaves it at work.
-    held = partial(work, arrays, selector)
-    plan = run_interruptible(held, interruption, stops=runtime.has_progress_monitor)
+    plan, *_ = run_interruptible(work, interruption, stops=runtime.has_progress_monitor)
     errors = log.take_errors()
     if plan is None:
         raise BuildError([_about(graph, message) for message in errors or ["TensorRT built no engine"]])
@@ -163,6 +161,7 @@ def _named_in(graph: Graph, message: str) -> Layer | None:
     """The layer whose name stands in a message as a whole word, or as several of a fused one; the longest of them."""
     words = set(re.findall(r"[\w.:/-]+", message))
     stems = words | {word.split("/")[0].rstrip(".:") for word in words}
-    fused = (layer for layer in graph.all_layers() if " + " in layer.name and layer.name in message)
-    found = [*fused, *(layer for layer in graph.all_layers() if layer.name in stems)]
+    found = [
+        layer for layer in graph.all_layers() if layer.name in stems or (" + " in layer.name and layer.name in message)
+    ]
     return max(found, key=lambda layer: len(layer.name), default=None)
