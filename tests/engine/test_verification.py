@@ -186,7 +186,7 @@ precision: {default: int8, fallback: fp16}
 quantization: {tensors: {x: 0.1, act: 0.1}}
 layers:
   - {op: conv, name: first, out_channels: 8, kernel_size: 3}
-  - instance_norm
+  - {op: avg_pool, name: pool, kernel_size: 2}
   - {op: relu, name: act}
   - {op: conv, name: last, out_channels: 8, kernel_size: 3}
 """
@@ -197,10 +197,10 @@ READ_AS_FLOATS = "  - {op: softmax, in: act, dim: 1, precision: fp16}\n"
 
 @pytest.mark.parametrize(("more", "differs"), [("", []), (READ_AS_FLOATS, ["act"])], ids=["only", "read as floats too"])
 def test_what_is_only_quantised_may_be_wider_before(more: str, differs: list[str], tmp_path: Path) -> None:
-    """As an H200 showed it of the CycleGAN generator: a Myelin node gives fp32 to what becomes int8."""
+    """As an H200 showed it of the CycleGAN generator in int8: a Myelin node gives fp32 to what is rounded anyway."""
     path = tmp_path / "net.yaml"
     path.write_text(QUANTIZED + more)
-    node = "{ForeignNode[instance_norm/constant...act]}"
+    node = "{ForeignNode[pool...act]}"
     inspection = parse(
         engine(
             layer("x/int8", "Reformat", {"x": "fp32"}, {"x/int8": "int8"}),
@@ -212,6 +212,41 @@ def test_what_is_only_quantised_may_be_wider_before(more: str, differs: list[str
     )
     found = verify_precision(trtdsl.load(path, random_weights=True).typed, inspection)
     assert list(found.as_dict()["differs"]) == differs
+
+
+NORM_IN_FP32 = f"""\
+  - {CONV}conv}}
+  - {{op: instance_norm, name: norm}}
+  - {{op: relu, name: act}}
+  - {CONV}next}}
+  - {{op: relu, name: end}}
+"""
+NORM = "{ForeignNode[conv/to_fp32...act]}"
+NORM_AND_ACT = [layer(NORM, "Myelin", {"conv": "fp16"}, {"act": "fp32"})]
+ACT_ALONE = [
+    layer("{ForeignNode[conv/to_fp32...norm]}", "Myelin", {"conv": "fp16"}, {"norm": "fp16"}),
+    layer("act", "PointWiseV2", {"norm": "fp16"}, {"act": "fp32"}),
+]
+PRODUCT = [layer("{ForeignNode[conv/to_fp32...next]}", "Myelin", {"conv": "fp16"}, {"next": "fp32"})]
+
+# Each: what follows the convolution, the layers that may be in fp32, and those that are though fp16 was asked for.
+AFTER_FP32: dict[str, tuple[list[Any], list[str], list[str]]] = {
+    "in the node of the cast": ([*NORM_AND_ACT, behind("fp32")], ["act"], []),
+    "in a kernel of its own": ([*ACT_ALONE, behind()], [], ["act"]),
+    "a product": (PRODUCT, [], ["next"]),
+}
+
+
+@pytest.mark.parametrize(("kernels", "unknown", "differs"), AFTER_FP32.values(), ids=AFTER_FP32)
+def test_fp32_goes_on_behind_a_cast_that_is_left_out(
+    kernels: list[Any], unknown: list[str], differs: list[str], tmp_path: Path
+) -> None:
+    """As an H200 showed it of the CycleGAN generator in fp16: of some builds, the ReLU behind a norm gives fp32."""
+    conv = layer("conv", "CaskConvolution", {"x/fp16": "fp16"}, {"conv": "fp16"}, weights="fp16")
+    described = report(tmp_path, NORM_IN_FP32, "fp16", CAST, conv, *kernels, outputs="y: end").as_dict()
+    assert list(described["differs"]) == differs
+    why = "TensorRT left out a cast beside it, and may compute it in fp32"
+    assert described["unverified"].get(why, []) == unknown
 
 
 def test_a_cast_to_fp32_that_is_left_out_is_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ compiler of its own, shows none.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -243,6 +243,12 @@ class _Evidence:
             if tensor.dtype in _QUANTIZED:
                 continue
             asked = self.graph.types[name].dtype
+            if (
+                is_output
+                and tensor.dtype is DataType.FP32
+                and any(self._continues_fp32(layer, names) for layer in layers)
+            ):
+                self._casts[name].add(DataType.FP32)
             if tensor.dtype is not asked and tensor.dtype is DataType.FP32 and DataType.FP32 in self._casts[name]:
                 self._uncast.update(layer.name for layer in layers)
                 continue
@@ -251,6 +257,24 @@ class _Evidence:
                 # In which floats a quantised layer hands on is nobody's word: it multiplies as asked, or it does not.
                 if layer.quantized is None and (layer.name in names or not fact.fits):
                     yield layer, fact
+
+    def _continues_fp32(self, layer: Layer, kernel: Collection[str]) -> bool:
+        """Whether a layer is computed from what the same kernel, given by its names of layers, casts from fp32.
+
+        Where TensorRT leaves that cast out, it goes on in fp32, though not with what multiplies.
+        """
+        waiting, seen = [layer], set[str]()
+        while waiting:
+            maker = waiting.pop()
+            if maker.name not in kernel or maker.name in seen or maker.op.quantized_weights is not None:
+                continue
+            seen.add(maker.name)
+            read = [name for name in maker.inputs if name is not None]
+            if maker.op.kind != "cast":
+                waiting += filter(None, map(self._names.maker, read))
+            elif self.graph.types[read[0]].dtype is DataType.FP32:
+                return True
+        return False
 
 
 def _types_beside_casts(graph: Graph) -> defaultdict[str, set[DataType]]:
