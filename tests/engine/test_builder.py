@@ -141,9 +141,39 @@ def test_what_a_build_says_that_succeeds_is_a_warning(
     assert (warning.span and warning.span.line) == line
 
 
-def typed(folder: Path) -> Graph:
+IN_FP32 = "there may be a kernel of it in fp32: `precision: {layers: {last: fp32}}`"
+# Each: the network's precision, what TensorRT says, the line of the layer that it speaks of, and what helps.
+FAILED: dict[str, tuple[str, str, int | None, str | None]] = {
+    "no kernel in fp16": ("fp16", "10: Could not find any implementation for node last.", 6, IN_FP32),
+    "no kernel in fp32": ("fp32", "10: Could not find any implementation for node last.", 6, None),
+    "none of what Myelin fuses": (
+        "fp16",
+        "10: Could not find any implementation for node {ForeignNode[part/cast...last]}.",
+        4,
+        None,
+    ),
+    "something else": ("fp16", "2: last: out of memory", 6, None),
+    "no layer is named": ("fp16", "2: out of memory", None, None),
+}
+
+
+@pytest.mark.parametrize(("precision", "text", "line", "hint"), FAILED.values(), ids=FAILED)
+def test_a_build_that_fails(
+    precision: str, text: str, line: int | None, hint: str | None, tmp_path: Path, rtx: Runtime
+) -> None:
+    def fail(builder: AnotherBuilder, *_: Any) -> None:
+        builder.logger.log(SimpleNamespace(name="ERROR"), text)
+
+    with pytest.raises(BuildError) as error:
+        build(typed(tmp_path, precision), building_by(fail, rtx), BuildOptions(), Diagnostics())
+    [found] = error.value.diagnostics
+    assert (found.code, found.span and found.span.line, found.hint) == ("tensorrt-build", line, hint)
+    assert text in found.message
+
+
+def typed(folder: Path, precision: str = "fp32") -> Graph:
     (folder / "net.yaml").write_text(SAYING)
-    graph = trtdsl.load(folder / "net.yaml").typed
+    graph = trtdsl.load(folder / "net.yaml", precision=precision).typed
     *others, last = graph.layers
     return replace(graph, layers=(*others, replace(last, name="norm + last")))  # as one plugin for several bears it
 

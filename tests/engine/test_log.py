@@ -36,6 +36,23 @@ def test_drops_what_follows_every_error_without_a_gpu() -> None:
     assert log.take_errors() == [driver]
 
 
+def test_what_is_said_twice_is_one_error() -> None:
+    """As 8.6.1 says it on an H200."""
+    log = BuildLog(RUNTIME)
+    first = "10: Could not find any implementation for node conv."
+    log.hear("ERROR", first)
+    log.hear(
+        "INTERNAL_ERROR",
+        "10: [optimizer.cpp::computeCosts::3869] Error Code 10: Internal Error "
+        "(Could not find any implementation for node conv.)",
+    )
+    log.hear("ERROR", "10: [optimizer.cpp::computeCosts::3869] Error Code 10: Internal Error (another one)")
+    assert log.take_errors() == [
+        first,
+        "10: [optimizer.cpp::computeCosts::3869] Error Code 10: Internal Error (another one)",
+    ]
+
+
 def test_loses_nothing_that_threads_say_while_others_listen() -> None:
     log = BuildLog(RUNTIME)
     threads = [threading.Thread(target=lambda: [log.hear("ERROR", "e") for _ in range(2000)]) for _ in range(4)]

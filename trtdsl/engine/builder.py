@@ -17,6 +17,9 @@ from trtdsl.errors import BuildError, Diagnostic, Diagnostics, reason_of, used_a
 from trtdsl.graph import Graph, Layer
 from trtdsl.targets.runtime import Runtime
 from trtdsl.targets.tensorrt import emit
+from trtdsl.types import DataType
+
+_NO_KERNEL = "Could not find any implementation for node"
 
 
 @dataclass(frozen=True)
@@ -154,12 +157,19 @@ def _about(graph: Graph, message: str) -> Diagnostic:
     layer = _named_in(graph, message)
     if layer is None:
         return Diagnostic("tensorrt-build", message)
-    return Diagnostic("tensorrt-build", f"{layer.name}: {message}", layer.origin.span, None, used_at(layer.origin))
+    is_lacking = _NO_KERNEL in message and "ForeignNode" not in message
+    hint = _in_fp32(layer) if is_lacking and (layer.quantized or layer.precision) is not DataType.FP32 else None
+    return Diagnostic("tensorrt-build", f"{layer.name}: {message}", layer.origin.span, hint, used_at(layer.origin))
+
+
+def _in_fp32(layer: Layer) -> str:
+    return f"there may be a kernel of it in fp32: `precision: {{layers: {{{layer.name}: fp32}}}}`"
 
 
 def _named_in(graph: Graph, message: str) -> Layer | None:
     """The layer whose name stands in a message as a whole word, or as several of a fused one; the longest of them."""
-    words = set(re.findall(r"[\w.:/-]+", message))
+    # A node of many layers is named by its first and its last: `{ForeignNode[first...last]}`.
+    words = set(re.findall(r"[\w.:/-]+", message.replace("...", " ")))
     stems = words | {word.split("/")[0].rstrip(".:") for word in words}
     found = [
         layer for layer in graph.all_layers() if layer.name in stems or (" + " in layer.name and layer.name in message)

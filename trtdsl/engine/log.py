@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 from trtdsl.targets.runtime import Runtime
 
 _DRIVER_NOISE = "catchCudaError"
+_NUMBER = r"^\d+: "
 _SECOND_LOGGER = "The logger passed into createInfer"
 
 
@@ -37,7 +39,10 @@ class BuildLog:
         with self._lock:
             taken, self._errors = self._errors, []
         # Without a GPU every error is followed by one about the missing driver, which says nothing of the cause.
-        return [message for message in taken if _DRIVER_NOISE not in message] or taken
+        told = [message for message in taken if _DRIVER_NOISE not in message] or taken
+        # A builder of 8.6 says what failed, and that again with the place in its source: `… (what failed)`.
+        plain = {f"({re.sub(_NUMBER, '', message)})" for message in told}
+        return [message for message in told if not any(message.endswith(text) for text in plain)]
 
 
 # TensorRT writes to the first logger that it was given as long as any of its objects lives: builds that overlap share
