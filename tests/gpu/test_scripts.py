@@ -35,7 +35,7 @@ def test_the_script_is_the_network(
     strongly_typed = runtime.is_strongly_typed
     log = BuildLog(runtime)
     emitted = gpu.builder.create_network(runtime.network_flags(strongly_typed))
-    alive = emit(network.typed, emitted, runtime, log, strongly_typed=strongly_typed)
+    alive = emit(network.for_runtime(runtime), emitted, runtime, log, strongly_typed=strongly_typed)
     assert described(written, gpu.trt) == described(emitted, gpu.trt)
     del alive
     plan = builder.build_serialized_network(written, made["load_config"](builder, written))
