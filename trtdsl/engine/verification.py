@@ -243,11 +243,7 @@ class _Evidence:
             if tensor.dtype in _QUANTIZED:
                 continue
             asked = self.graph.types[name].dtype
-            if (
-                is_output
-                and tensor.dtype is DataType.FP32
-                and any(self._continues_fp32(layer, names) for layer in layers)
-            ):
+            if is_output and tensor.dtype is DataType.FP32 and self._continues_fp32(name, names):
                 self._casts[name].add(DataType.FP32)
             if tensor.dtype is not asked and tensor.dtype is DataType.FP32 and DataType.FP32 in self._casts[name]:
                 self._uncast.update(layer.name for layer in layers)
@@ -258,22 +254,22 @@ class _Evidence:
                 if layer.quantized is None and (layer.name in names or not fact.fits):
                     yield layer, fact
 
-    def _continues_fp32(self, layer: Layer, kernel: Collection[str]) -> bool:
-        """Whether a layer is computed from what the same kernel, given by its names of layers, casts from fp32.
+    def _continues_fp32(self, name: str, kernel: Collection[str]) -> bool:
+        """Whether a tensor is computed from what the same kernel, given by its names of layers, casts from fp32.
 
         Where TensorRT leaves that cast out, it goes on in fp32, though not with what multiplies.
         """
-        waiting, seen = [layer], set[str]()
+        waiting, seen = [name], set[str]()
         while waiting:
-            maker = waiting.pop()
-            if maker.name not in kernel or maker.name in seen or maker.op.quantized_weights is not None:
+            maker = self._names.maker(waiting.pop())
+            if maker is None or maker.name not in kernel or maker.name in seen:
                 continue
             seen.add(maker.name)
             read = [name for name in maker.inputs if name is not None]
-            if maker.op.kind != "cast":
-                waiting += filter(None, map(self._names.maker, read))
-            elif self.graph.types[read[0]].dtype is DataType.FP32:
+            if maker.op.kind == "cast" and self.graph.types[read[0]].dtype is DataType.FP32:
                 return True
+            if maker.op.kind != "cast" and maker.op.quantized_weights is None:
+                waiting += read
         return False
 
 
