@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from trtdsl.build_options import BuildOptions
 from trtdsl.engine.config import configure, fit_to_network, start_from
 from trtdsl.engine.files import write_atomically
 from trtdsl.engine.log import BuildLog
+from trtdsl.engine.names import NamesOfLayers
 from trtdsl.engine.progress import Interruption, ProgressReporter, make_monitor, run_interruptible
 from trtdsl.engine.selector import make_selector
 from trtdsl.errors import BuildError, Diagnostic, Diagnostics, reason_of, used_at
@@ -153,25 +153,17 @@ def _keep_tactics(timings: bytes | None, options: BuildOptions, diagnostics: Dia
 
 
 def _about(graph: Graph, message: str) -> Diagnostic:
-    """A message of TensorRT with the place of the layer it names, if it names one."""
-    layer = _named_in(graph, message)
+    """A message of TensorRT with the place of the layer it names, if it names one; of several that of longest name."""
+    layer = max(NamesOfLayers(graph).named_in(message).values(), key=lambda layer: len(layer.name), default=None)
     if layer is None:
         return Diagnostic("tensorrt-build", message)
-    is_lacking = _NO_KERNEL in message and "ForeignNode" not in message
-    hint = _in_fp32(layer) if is_lacking and (layer.quantized or layer.precision) is not DataType.FP32 else None
+    hint = _what_helps(layer, message)
     return Diagnostic("tensorrt-build", f"{layer.name}: {message}", layer.origin.span, hint, used_at(layer.origin))
 
 
-def _in_fp32(layer: Layer) -> str:
+def _what_helps(layer: Layer, message: str) -> str | None:
+    """What to do where there is no kernel of one layer in its type; of a node of many no type is to blame."""
+    is_narrow = (layer.quantized or layer.precision) is not DataType.FP32
+    if not is_narrow or _NO_KERNEL not in message or "ForeignNode" in message:
+        return None
     return f"there may be a kernel of it in fp32: `precision: {{layers: {{{layer.name}: fp32}}}}`"
-
-
-def _named_in(graph: Graph, message: str) -> Layer | None:
-    """The layer whose name stands in a message as a whole word, or as several of a fused one; the longest of them."""
-    # A node of many layers is named by its first and its last: `{ForeignNode[first...last]}`.
-    words = set(re.findall(r"[\w.:/-]+", message.replace("...", " ")))
-    stems = words | {word.split("/")[0].rstrip(".:") for word in words}
-    found = [
-        layer for layer in graph.all_layers() if layer.name in stems or (" + " in layer.name and layer.name in message)
-    ]
-    return max(found, key=lambda layer: len(layer.name), default=None)

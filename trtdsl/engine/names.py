@@ -20,14 +20,37 @@ _UNNAMED = re.compile(r"\(Unnamed Layer\* \d+\) \[\w+\]\w*")
 _WORD = re.compile(r"[\w./#:-]+")
 
 
+class NamesOfLayers:
+    """A graph's layers by what TensorRT calls them, in its messages and in engines."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._layers = {layer.name: layer for layer in graph.all_layers()}
+        # What trtdsl fuses bears the names of all its members.
+        self._fused_by_us = [name for name in self._layers if " + " in name]
+
+    def named_in(self, text: str) -> dict[str, Layer]:
+        """The layers whose names stand in a text, by their names."""
+        found = {name: self._layers[name] for name in self._fused_by_us if name in text}
+        for word in _WORD.findall(_UNNAMED.sub(" ", text).replace("...", " ")):
+            # What TensorRT adds beside a layer only moves elements.
+            if not _ADDED.match(word) and (layer := self._named(word)):
+                found[layer.name] = layer
+        return found
+
+    def _named(self, word: str) -> Layer | None:
+        # Sentences end, and lists begin, behind a name.
+        word = word.split("#")[0].rstrip(".:")
+        while word not in self._layers and "/" in word:
+            word = word.rpartition("/")[0]
+        return self._layers.get(word)
+
+
 class NamesInEngines:
     """A graph's layers and tensors by what an engine calls them."""
 
     def __init__(self, graph: Graph, inspection: Inspection) -> None:
-        self._layers = {layer.name: layer for layer in graph.all_layers()}
-        # What trtdsl fuses bears the names of all its members.
-        self._fused_by_us = [name for name in self._layers if " + " in name]
-        self._makers = {name: layer for layer in self._layers.values() for name in layer.outputs}
+        self._layers = NamesOfLayers(graph)
+        self._makers = {name: layer for layer in graph.all_layers() for name in layer.outputs}
         self._tensors = _outside_names(graph)
         copies = [layer for layer in inspection.layers if layer.name.startswith(_COPY)]
         self._kernels = [layer for layer in inspection.layers if not layer.name.startswith(_COPY)]
@@ -44,27 +67,12 @@ class NamesInEngines:
 
     def members(self) -> Iterator[tuple[EngineLayer, list[Layer]]]:
         """The layers of an engine, but for copies, each with those of the graph that it was made of."""
-        named = [self._named_in(kernel.name) for kernel in self._kernels]
+        named = [self._layers.named_in(kernel.name) for kernel in self._kernels]
         told = {name for members in named for name in members}
         known = {name for kernel in self._kernels for name in (*self._reads(kernel), *self._writes(kernel))}
         for kernel, members in zip(self._kernels, named, strict=True):
             between = (layer for layer in self._between(kernel, known) if layer.name not in told)
             yield kernel, [*members.values(), *between]
-
-    def _named_in(self, text: str) -> dict[str, Layer]:
-        """The layers whose names stand in that of an engine's layer."""
-        found = {name: self._layers[name] for name in self._fused_by_us if name in text}
-        for word in _WORD.findall(_UNNAMED.sub(" ", text).replace("...", " ")):
-            # What TensorRT adds beside a layer only moves elements.
-            if not _ADDED.match(word) and (layer := self._named(word)):
-                found[layer.name] = layer
-        return found
-
-    def _named(self, word: str) -> Layer | None:
-        word = word.split("#")[0]
-        while word not in self._layers and "/" in word:
-            word = word.rpartition("/")[0]
-        return self._layers.get(word)
 
     def _reads(self, kernel: EngineLayer) -> set[str]:
         """The tensors of the graph that an engine's layer reads, be it a copy of them."""
